@@ -1,0 +1,3 @@
+export { createLogger, type LoggerOptions } from "./logger.ts";
+export { SystemClock } from "./system-clock.ts";
+export { SystemRandom } from "./system-random.ts";
