@@ -1,1 +1,1 @@
-export {};
+export type { ExecResult, Machine, MachineProvider, MachineService, MachineSpec, MachineState } from "./port.ts";
