@@ -1,0 +1,107 @@
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { MachineSpec } from "../port.ts";
+
+/** How the programs of a machine are started. */
+export interface Programs {
+  readonly etcd: readonly string[];
+  readonly fleetd: readonly string[];
+}
+
+/** Runs the apps of this repository from their sources with the Node that runs us. */
+export function programsOfRepository(): Programs {
+  const app = (name: string) => fileURLToPath(new URL(`../../../../apps/${name}/src/main.ts`, import.meta.url));
+  return { etcd: [process.execPath, app("etcd")], fleetd: [process.execPath, app("fleetd")] };
+}
+
+/** The files and addresses of one machine that is a set of processes. */
+export interface MachineLayout {
+  readonly spec: MachineSpec;
+  readonly directory: string;
+  readonly etcdData: string;
+  readonly unitsDirectory: string;
+  readonly unitManagerSocket: string;
+  readonly fleetSocket: string;
+  readonly clientPort: number;
+  /** Where etcd itself listens for peers. */
+  readonly peerPort: number;
+  /** The peer address that others know: the proxy that partitions. */
+  readonly peerProxyPort: number;
+}
+
+export function layoutOf(
+  root: string,
+  spec: MachineSpec,
+  ports: { clientPort: number; peerPort: number; peerProxyPort: number },
+): MachineLayout {
+  const directory = join(root, spec.name);
+  return {
+    spec,
+    directory,
+    etcdData: join(directory, "etcd"),
+    unitsDirectory: join(directory, "units"),
+    unitManagerSocket: join(directory, "units.sock"),
+    fleetSocket: join(directory, "fleet.sock"),
+    ...ports,
+  };
+}
+
+export const CLUSTER_TOKEN = "keelson";
+
+/** `--initial-cluster` of the whole cluster; the same text on every machine, since member ids follow from it. */
+export function initialCluster(layouts: readonly MachineLayout[]): string {
+  return layouts.map((l) => `${l.spec.name}=${peerUrl(l)}`).join(",");
+}
+
+export function peerUrl(layout: MachineLayout): string {
+  return `http://127.0.0.1:${layout.peerProxyPort}`;
+}
+
+export function clientUrl(layout: MachineLayout): string {
+  return `http://127.0.0.1:${layout.clientPort}`;
+}
+
+/** The command line of the machine's etcd. */
+export function etcdArgv(programs: Programs, layout: MachineLayout, all: readonly MachineLayout[]): string[] {
+  return [
+    ...programs.etcd,
+    `--name=${layout.spec.name}`,
+    `--data-dir=${layout.etcdData}`,
+    `--listen-client-urls=${clientUrl(layout)}`,
+    `--advertise-client-urls=${clientUrl(layout)}`,
+    `--listen-peer-urls=http://127.0.0.1:${layout.peerPort}`,
+    `--initial-advertise-peer-urls=${peerUrl(layout)}`,
+    `--initial-cluster=${initialCluster(all)}`,
+    "--initial-cluster-state=new",
+    `--initial-cluster-token=${CLUSTER_TOKEN}`,
+  ];
+}
+
+/** The command line of the machine's fleetd. `etcdUrls`: its own etcd first, the others through their links. */
+export function fleetdArgv(programs: Programs, layout: MachineLayout, etcdUrls: readonly string[]): string[] {
+  const metadata = Object.entries(layout.spec.metadata)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(",");
+  return [
+    ...programs.fleetd,
+    `--name=${layout.spec.name}`,
+    `--machine-id=${layout.spec.machineId}`,
+    "--public-ip=127.0.0.1",
+    `--metadata=${metadata}`,
+    `--etcd-servers=${etcdUrls.join(",")}`,
+    "--unit-manager=embedded",
+    `--unit-manager-socket=${layout.unitManagerSocket}`,
+    `--units-directory=${layout.unitsDirectory}`,
+    `--listen=unix://${layout.fleetSocket}`,
+  ];
+}
+
+/** The command line of the machine's embedded unit manager, the parent of its units. */
+export function unitManagerArgv(programs: Programs, layout: MachineLayout): string[] {
+  return [
+    ...programs.fleetd,
+    "unit-manager",
+    `--directory=${layout.unitsDirectory}`,
+    `--socket=${layout.unitManagerSocket}`,
+  ];
+}

@@ -1,0 +1,134 @@
+import { execFile } from "node:child_process";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { MachineStateError } from "../errors.ts";
+import { readTail } from "../files.ts";
+import type { ExecResult, Machine, MachineService, MachineSpec, MachineState } from "../port.ts";
+import { clientUrl, etcdArgv, fleetdArgv, type MachineLayout, type Programs, unitManagerArgv } from "./layout.ts";
+import { killTree, signalTree } from "./process-tree.ts";
+import { ServiceProcess } from "./service-process.ts";
+
+const LOG_BYTES_MAX = 1 << 20;
+const STOP_GRACE_MS = 10_000;
+
+export interface ProcessMachineOptions {
+  readonly programs: Programs;
+  readonly layout: MachineLayout;
+  readonly all: readonly MachineLayout[];
+  readonly etcdUrls: readonly string[];
+}
+
+/** A machine that is a set of processes: an embedded unit manager, etcd and fleetd. */
+export class ProcessMachine implements Machine {
+  readonly spec: MachineSpec;
+  readonly etcdUrl: string;
+  readonly fleetUrl: string;
+  readonly #layout: MachineLayout;
+  readonly #services: Record<MachineService | "units", ServiceProcess>;
+  #state: MachineState = "stopped";
+
+  constructor({ programs, layout, all, etcdUrls }: ProcessMachineOptions) {
+    this.spec = layout.spec;
+    this.etcdUrl = clientUrl(layout);
+    this.fleetUrl = `unix://${layout.fleetSocket}`;
+    this.#layout = layout;
+    const env = {
+      PATH: process.env["PATH"] ?? "/usr/bin:/bin",
+      HOME: layout.directory,
+      KEELSON_MACHINE: layout.spec.name,
+    };
+    const service = (name: string, argv: readonly string[]) =>
+      new ServiceProcess({ name, argv, env, cwd: layout.directory, logFile: join(layout.directory, `${name}.log`) });
+    this.#services = {
+      units: service("units", unitManagerArgv(programs, layout)),
+      etcd: service("etcd", etcdArgv(programs, layout, all)),
+      fleetd: service("fleetd", fleetdArgv(programs, layout, etcdUrls)),
+    };
+  }
+
+  get state(): MachineState {
+    return this.#state;
+  }
+
+  /** The processes that are the machine's roots; units are below them. */
+  get pids(): number[] {
+    return Object.values(this.#services).flatMap((service) => service.pid ?? []);
+  }
+
+  async kill(): Promise<void> {
+    for (const service of Object.values(this.#services)) service.giveUp();
+    await killTree(this.pids);
+    await Promise.all(Object.values(this.#services).map((service) => service.ended()));
+    this.#state = "stopped";
+  }
+
+  async restart(): Promise<void> {
+    this.#need("stopped", "restart");
+    // What lives in /run on a real machine does not survive its power.
+    await Promise.all(
+      [this.#layout.unitManagerSocket, this.#layout.fleetSocket, this.#layout.unitsDirectory].map((path) =>
+        rm(path, { recursive: true, force: true }),
+      ),
+    );
+    for (const service of Object.values(this.#services)) service.start();
+    this.#state = "running";
+  }
+
+  async pause(): Promise<void> {
+    this.#need("running", "pause");
+    await signalTree(this.pids, "SIGSTOP");
+    this.#state = "paused";
+  }
+
+  async resume(): Promise<void> {
+    this.#need("paused", "resume");
+    await signalTree(this.pids, "SIGCONT");
+    this.#state = "running";
+  }
+
+  async killService(service: MachineService): Promise<void> {
+    await this.#services[service].kill({ keepWanted: true });
+  }
+
+  async stopService(service: MachineService): Promise<void> {
+    await this.#services[service].stop(STOP_GRACE_MS);
+  }
+
+  async startService(service: MachineService): Promise<void> {
+    this.#need("running", `start ${service} on`);
+    this.#services[service].start();
+  }
+
+  /** Stops the machine as a shutdown would: fleetd, then the units, then etcd. */
+  async shutdown(): Promise<void> {
+    if (this.#state === "paused") await this.resume();
+    for (const name of ["fleetd", "units", "etcd"] as const) await this.#services[name].stop(STOP_GRACE_MS);
+    this.#state = "stopped";
+  }
+
+  exec(command: string, options: { timeoutMs?: number } = {}): Promise<ExecResult> {
+    const limits = { cwd: this.#layout.directory, timeout: options.timeoutMs ?? 30_000, maxBuffer: LOG_BYTES_MAX };
+    return new Promise((resolve, reject) => {
+      execFile("sh", ["-c", command], limits, (error, stdout, stderr) => {
+        if (error === null) return resolve({ exitCode: 0, stdout, stderr });
+        if (typeof error.code === "number") return resolve({ exitCode: error.code, stdout, stderr });
+        return reject(
+          new MachineStateError(`command on ${this.spec.name} did not end by itself: ${command}`, {}, { cause: error }),
+        );
+      });
+    });
+  }
+
+  async logs(service: MachineService | "system"): Promise<string> {
+    const names = service === "system" ? ["units", "etcd", "fleetd"] : [service];
+    const texts = await Promise.all(
+      names.map((name) => readTail(join(this.#layout.directory, `${name}.log`), LOG_BYTES_MAX / names.length)),
+    );
+    return texts.join("");
+  }
+
+  #need(state: MachineState, verb: string): void {
+    if (this.#state === state) return;
+    throw new MachineStateError(`cannot ${verb} machine ${this.spec.name}: it is ${this.#state}, not ${state}`);
+  }
+}
