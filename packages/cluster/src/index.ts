@@ -1,4 +1,13 @@
 export { ClusterError, MachineStateError, ProviderUnavailableError } from "./errors.ts";
+export { ControlClient } from "./host/control-client.ts";
+export {
+  ClusterHost,
+  type ClusterHostOptions,
+  type ClusterInfo,
+  type MachineInfo,
+  type ProviderFactory,
+} from "./host/host.ts";
+export { clusterDirectory, sweepDirectory } from "./host/record.ts";
 export type { ExecResult, Machine, MachineProvider, MachineService, MachineSpec, MachineState } from "./port.ts";
 export { ProcessProvider, type ProcessProviderOptions } from "./process/provider.ts";
 export { checkSpecs, makeSpecs } from "./spec.ts";
