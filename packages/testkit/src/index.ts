@@ -1,1 +1,26 @@
-export {};
+// Symbols for deterministic simulations: seeds, time, network, disk.
+export { ByteMap, bytesToKey, keyToBytes } from "./byte-map.ts";
+export { Prng } from "./prng.ts";
+export { type RunSimOptions, type RunSimResult, runSim } from "./run-sim.ts";
+export { SeedFailedError, type SeedRun, type WithSeedsOptions, withSeeds } from "./seeds.ts";
+export { SimClock, type SimClockOptions } from "./sim-clock.ts";
+export type { SimClockView, ViewOptions } from "./sim-clock-view.ts";
+export {
+  type CrashReport,
+  type DiskFaults,
+  DiskFullError,
+  type DiskMount,
+  type DiskOp,
+  DiskSyncError,
+  SimDisk,
+  type SimDiskOptions,
+} from "./sim-disk.ts";
+export {
+  CALM_LINK,
+  type LinkOptions,
+  type NetworkEvent,
+  ROUGH_LINK,
+  SimNetwork,
+  type SimNetworkOptions,
+} from "./sim-network.ts";
+export { renderEvent, Trace, type TraceEvent } from "./trace.ts";
