@@ -1,0 +1,45 @@
+import { accessSync, constants, existsSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import type { MachineProvider } from "@keelson/cluster";
+import { ProcessProvider } from "@keelson/cluster";
+
+export type Kind = MachineProvider["kind"];
+
+/** Why machines of this kind cannot run here, or undefined when they can. Printed when a suite is skipped. */
+export function whyNot(kind: Kind): string | undefined {
+  const wanted = process.env["KEELSON_E2E_KINDS"];
+  if (wanted !== undefined && !wanted.split(",").includes(kind)) return `KEELSON_E2E_KINDS=${wanted} leaves it out`;
+  if (kind === "process") return undefined;
+  if (process.platform !== "linux") return "it needs Linux";
+  if (process.getuid?.() !== 0) return "it needs root (the image is built by mmdebstrap as root)";
+  const missing = {
+    container: ["mmdebstrap", "nsenter", "ip"],
+    qemu: ["mmdebstrap", "qemu-system-x86_64", "qemu-img"],
+  }[kind].filter((name) => !isOnPath(name));
+  return missing.length > 0 ? `the host lacks ${missing.join(", ")}` : undefined;
+}
+
+function isOnPath(name: string): boolean {
+  const directories = `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin`.split(delimiter);
+  return directories.some((directory) => {
+    const path = join(directory, name);
+    if (!existsSync(path)) return false;
+    try {
+      accessSync(path, constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+export async function makeProvider(kind: Kind): Promise<MachineProvider> {
+  switch (kind) {
+    case "process":
+      return new ProcessProvider();
+    case "container":
+      return (await import("@keelson/cluster/container")).createContainerProvider({});
+    case "qemu":
+      return (await import("@keelson/cluster/qemu")).createQemuProvider({});
+  }
+}

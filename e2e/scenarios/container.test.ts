@@ -1,0 +1,3 @@
+import { clusterScenarios } from "../harness/scenarios.ts";
+
+clusterScenarios("container");
