@@ -1,1 +1,33 @@
-export {};
+export type { MvccBackend } from "./backend.ts";
+export {
+  CompactedError,
+  CorruptValueError,
+  DuplicateKeyError,
+  FutureRevisionError,
+  KeyNotFoundError,
+  LeaseNotFoundError,
+  MissingRevisionError,
+  type MvccError,
+} from "./errors.ts";
+export type {
+  Compare,
+  CompareResult,
+  DeleteRangeOptions,
+  DeleteRangeResult,
+  HashResult,
+  KeyValue,
+  MvccEvent,
+  PutOptions,
+  PutResult,
+  RangeOptions,
+  RangeResult,
+  RevisionEvents,
+  SortOrder,
+  SortTarget,
+  Txn,
+  TxnOp,
+  TxnOpResult,
+  TxnResult,
+  WriteChecks,
+  WriteResult,
+} from "./types.ts";
