@@ -1,6 +1,19 @@
 // Symbols for deterministic simulations: seeds, time, network, disk.
 export { ByteMap, bytesToKey, keyToBytes } from "./byte-map.ts";
+// Symbols for tests with real processes.
+export { ProgramError, TimeoutError } from "./errors.ts";
+export { type EventuallyOptions, eventually } from "./eventually.ts";
+export { freePort } from "./free-port.ts";
 export { Prng } from "./prng.ts";
+export {
+  type OutputLine,
+  type ProcessExit,
+  ProcessHandle,
+  type ProcessOptions,
+  type RunResult,
+  runProcess,
+  startProcess,
+} from "./process-handle.ts";
 export { type RunSimOptions, type RunSimResult, runSim } from "./run-sim.ts";
 export { SeedFailedError, type SeedRun, type WithSeedsOptions, withSeeds } from "./seeds.ts";
 export { SimClock, type SimClockOptions } from "./sim-clock.ts";
@@ -23,4 +36,5 @@ export {
   SimNetwork,
   type SimNetworkOptions,
 } from "./sim-network.ts";
+export { type TempDir, tempDir } from "./temp-dir.ts";
 export { renderEvent, Trace, type TraceEvent } from "./trace.ts";
