@@ -86,6 +86,9 @@ export class SimDisk {
     const mount = ++this.#mounts;
     const isDead = () => mount !== this.#mounts;
     return {
+      get isAlive() {
+        return !isDead();
+      },
       get: (key) => this.#live.get(bytesToKey(key)),
       keys: (gte, lt) => this.#live.keys(gte && bytesToKey(gte), lt && bytesToKey(lt)),
       valueOf: (key) => this.#live.get(key),
@@ -173,6 +176,8 @@ export class SimDisk {
 
 /** A program's handle on a {@link SimDisk}. */
 export interface DiskMount {
+  /** False once the program that mounted it was killed or the disk was mounted again. */
+  readonly isAlive: boolean;
   /** What the page cache holds. Not a copy. */
   get(key: Uint8Array): Uint8Array | undefined;
   /** The keys in `[gte, lt)`, in order, as `bytesToKey` text. */
