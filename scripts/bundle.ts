@@ -1,11 +1,12 @@
-import { copyFile, mkdir, readFile, rm } from "node:fs/promises";
+import { copyFile, mkdir, readFile, rm, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { build, type Metafile } from "esbuild";
 
 /**
  * Bundles the programs of one app for the image: `node scripts/bundle.ts apps/etcd` writes `dist/<name>.mjs` (and
  * `.mjs.map`, which is not shipped) for each entry of its package.json's `bin`. Native prebuilds that cannot be
- * bundled are put where their loader looks: `dist/prebuilds/<platform>-<arch>/`.
+ * bundled are put where their loader looks: `dist/prebuilds/<platform>-<arch>/`. A second argument names
+ * another output folder.
  */
 const appDir = resolve(process.argv[2] ?? ".");
 const { bin } = JSON.parse(await readFile(join(appDir, "package.json"), "utf8")) as { bin?: Record<string, string> };
@@ -19,7 +20,7 @@ const BANNER = [
   "const __dirname = import.meta.dirname;",
 ].join("\n");
 
-const outdir = join(appDir, "dist");
+const outdir = resolve(process.argv[3] ?? join(appDir, "dist"));
 await rm(outdir, { recursive: true, force: true });
 for (const [name, entry] of Object.entries(bin)) {
   const result = await build({
@@ -43,8 +44,8 @@ for (const [name, entry] of Object.entries(bin)) {
     logLevel: "warning",
   });
   await copyPrebuilds(result.metafile);
-  const bytes = result.metafile.outputs[`dist/${name}.mjs`]?.bytes ?? 0;
-  console.log(`${name}: dist/${name}.mjs, ${Math.round(bytes / 1024)} KiB`);
+  const path = join(outdir, `${name}.mjs`);
+  console.log(`${path}: ${Math.round((await stat(path)).size / 1024)} KiB`);
 }
 
 /** Copies classic-level's binary for this platform (glibc) when the bundle holds its loader. */

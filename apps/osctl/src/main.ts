@@ -1,1 +1,31 @@
-export {};
+#!/usr/bin/env node
+import { resolve } from "node:path";
+import { formatErrorChain } from "@keelson/types";
+import { Command } from "commander";
+import { buildCommand } from "./commands/build.ts";
+import { manifestCommand } from "./commands/manifest.ts";
+import type { Io } from "./io.ts";
+
+const interrupt = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => interrupt.abort(new Error(`interrupted by ${signal}`)));
+}
+const io: Io = {
+  repository: process.env["KEELSON_REPOSITORY"] ?? resolve(import.meta.dirname, "../../.."),
+  signal: interrupt.signal,
+  out: (text) => void process.stdout.write(text),
+  err: (text) => void process.stderr.write(text),
+};
+
+const program = new Command("osctl")
+  .description("builds and runs Keelson OS")
+  .version("0.1.0")
+  .addCommand(buildCommand(io))
+  .addCommand(manifestCommand(io));
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  io.err(`osctl: ${formatErrorChain(error)}\n`);
+  process.exitCode = 1;
+}

@@ -1,1 +1,5 @@
-export {};
+export { type BuildOptions, buildImage, defaultCacheDir, defaultOutput } from "./build.ts";
+export { HostToolsError, ImageBuildError, ImageDefinitionError, PackageLockError } from "./errors.ts";
+export { findProgram, whyNotBuild } from "./host.ts";
+export { type ImageManifest, type ImagePaths, imagePaths, readManifest } from "./manifest.ts";
+export { type Progress, silentProgress } from "./progress.ts";

@@ -1,0 +1,44 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { BaseLayer } from "./base.ts";
+import { type CpioEntry, encodeCpio } from "./cpio.ts";
+import type { ImageDefinition } from "./definition.ts";
+import { moduleClosure, moduleName, parseModulesDep } from "./modules.ts";
+
+const DIRECTORY = 0o040755;
+const EXECUTABLE = 0o100755;
+const FILE = 0o100644;
+const SYMLINK = 0o120777;
+const CHARACTER_DEVICE = 0o020600;
+
+/** What /init uses of busybox. */
+const APPLETS = ["sh", "mount", "insmod", "cat", "grep", "sed", "usleep", "echo", "switch_root", "["];
+
+/**
+ * The initramfs: a static busybox, `image/initramfs/init`, and a few modules with what they need. Not compressed:
+ * it is 2 MB, and unpacking costs more than reading, above all under emulation.
+ */
+export async function writeInitramfs(target: string, base: BaseLayer, definition: ImageDefinition): Promise<number> {
+  const modulesDir = join(base.rootfs, "usr/lib/modules", base.kernelVersion);
+  const builtin = new Set((await readFile(join(modulesDir, "modules.builtin"), "utf8")).split("\n").map(moduleName));
+  const dependencies = parseModulesDep(await readFile(join(modulesDir, "modules.dep"), "utf8"));
+  const modules = moduleClosure(definition.initramfsModules, dependencies, builtin);
+  const entries: CpioEntry[] = [
+    ...["bin", "dev", "proc", "sys", "sysroot", "modules"].map((path) => ({ path, mode: DIRECTORY })),
+    { path: "dev/console", mode: CHARACTER_DEVICE, rdev: { major: 5, minor: 1 } },
+    { path: "bin/busybox", mode: EXECUTABLE, data: await readFile(base.busybox) },
+    ...APPLETS.map((name) => ({ path: `bin/${name}`, mode: SYMLINK, data: Buffer.from("busybox") })),
+    { path: "init", mode: EXECUTABLE, data: await readFile(join(definition.directory, "initramfs/init")) },
+    {
+      path: "modules/order",
+      mode: FILE,
+      data: Buffer.from(modules.map((file) => `${moduleName(file)}.ko\n`).join("")),
+    },
+  ];
+  for (const file of modules) {
+    entries.push({ path: `modules/${moduleName(file)}.ko`, mode: FILE, data: await readFile(join(modulesDir, file)) });
+  }
+  const archive = encodeCpio(entries);
+  await writeFile(target, archive);
+  return archive.length;
+}
