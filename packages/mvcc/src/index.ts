@@ -1,4 +1,5 @@
 export type { MvccBackend } from "./backend.ts";
+export { bytesToKey, compareBytes, keyToBytes } from "./bytes.ts";
 export {
   CompactedError,
   CorruptValueError,
@@ -9,6 +10,13 @@ export {
   MissingRevisionError,
   type MvccError,
 } from "./errors.ts";
+export type { HistoryOptions } from "./history.ts";
+export { isEmptyRange, type KeyRange, keyRange, prefixEnd, rangeContains } from "./key-range.ts";
+export type { KvHashTask } from "./kv-hash.ts";
+export { MemoryBackend } from "./memory-backend.ts";
+export { MvccRestore, type RestoreResult } from "./restore.ts";
+export { MvccStore, StoreFailedError, type StoreOptions } from "./store.ts";
+export { findDuplicateKey } from "./txn.ts";
 export type {
   Compare,
   CompareResult,
