@@ -1,1 +1,11 @@
-export {};
+// Unit managers.
+export { BadSettingError } from "./core/service-config.ts";
+export { killLeftovers } from "./embedded/leftovers.ts";
+export { EmbeddedUnitManager, type EmbeddedUnitManagerOptions } from "./embedded/manager.ts";
+// Processes.
+export { CommandError, ContainerError, DirectoryLockedError, UnsupportedError } from "./errors.ts";
+export { isLive, listProcesses, type ProcessStat, readProcessStat, readProcessVariable } from "./proc.ts";
+export { type RunOptions, type RunResult, run } from "./run.ts";
+export { type ConnectOptions, connectUnitManager } from "./socket/connect.ts";
+export { type RunUnitManagerOptions, runUnitManager } from "./socket/main.ts";
+export { serveUnitManager, type UnitManagerServer } from "./socket/serve.ts";
