@@ -114,24 +114,33 @@ it(`comes to rest, and at rest every constraint holds and nobody waits who could
 
 /** Looks at the result only, with rules of its own. */
 function checkPlacement(v: ClusterView): void {
+  const broken: string[] = [];
+  const rule = (holds: boolean, what: string) => void (holds || broken.push(what));
   const alive = new Set(v.machines.map((m) => m.id));
   const active = v.jobs.filter((one) => one.desired !== "inactive");
   for (const m of v.machines) {
     const globals = globalsOn(v, m.id);
     const here = active.filter((one) => one.target === m.id || globals.has(one.name));
+    const names = new Set(here.map((one) => one.name));
     for (const one of here) {
       const { machineId, machineMetadata, machineOf, conflicts } = one.requirements;
-      expect(machineId ?? m.id).toBe(m.id);
-      expect(metadataMatches(machineMetadata, m.metadata)).toBe(true);
-      for (const peer of machineOf) expect(here.map((other) => other.name)).toContain(peer);
-      for (const other of here) {
-        if (other !== one) expect(conflicts.some((pattern) => globMatches(pattern, other.name))).toBe(false);
-      }
+      rule((machineId ?? m.id) === m.id, `${one.name} is on another machine than MachineID=`);
+      rule(metadataMatches(machineMetadata, m.metadata), `${one.name} is on a machine without its metadata`);
+      rule(
+        machineOf.every((peer) => names.has(peer)),
+        `${one.name} is without its peers`,
+      );
+      const enemies = here.filter((other) => other !== one && conflicts.some((g) => globMatches(g, other.name)));
+      rule(enemies.length === 0, `${one.name} is with its enemies`);
     }
   }
   for (const one of v.jobs) {
-    if (one.desired === "inactive" || one.requirements.global) expect(one.target).toBeUndefined();
-    else if (one.target !== undefined && v.isSettled === true) expect(alive.has(one.target)).toBe(true);
+    const isPlaced = one.target !== undefined;
+    rule(!isPlaced || (one.desired !== "inactive" && !one.requirements.global), `${one.name} should not be placed`);
+    rule(!isPlaced || v.isSettled !== true || alive.has(one.target ?? ""), `${one.name} is on a dead machine`);
   }
-  for (const reason of reconcile(v).waiting.values()) expect(reason).not.toContain("about to be tried again");
+  for (const [name, reason] of reconcile(v).waiting) {
+    rule(!reason.includes("about to be tried again"), `${name} waits although it could run`);
+  }
+  expect(broken).toEqual([]);
 }

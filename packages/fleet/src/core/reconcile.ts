@@ -101,10 +101,10 @@ export function decide(job: Job, machines: readonly LoadedMachine[]): Choice {
 
 /** The global units that run on one machine beside the ordinary units scheduled there. What the agent goes by. */
 export function globalsOn(view: ClusterView, machineId: MachineId): ReadonlySet<UnitName> {
-  const board = new Board(
-    new Relations(view.jobs),
-    view.machines.filter((machine) => machine.id === machineId),
-  );
-  keepOrEvict({ ...view, isSettled: false }, board);
+  const machines = view.machines.filter((machine) => machine.id === machineId);
+  const jobs = view.jobs.filter((job) => job.requirements.global || job.target === machineId);
+  if (!jobs.some((job) => job.requirements.global)) return new Set();
+  const board = new Board(new Relations(jobs), machines);
+  keepOrEvict({ jobs, machines }, board);
   return board.slots.get(machineId)?.globals ?? new Set();
 }
