@@ -4,6 +4,7 @@ import { passThrough } from "./commands/pass-through.ts";
 import { downCommand, type Io, steerCommands } from "./commands/steer.ts";
 import { upCommand } from "./commands/up.ts";
 import { readConfig } from "./config.ts";
+import { closeProbes } from "./etcd-probe.ts";
 
 const io: Io = { out: (text) => void process.stdout.write(text) };
 
@@ -50,4 +51,6 @@ try {
     if (!(error instanceof CoreError) && process.env["KEELSON_DEBUG"] !== undefined)
       process.stderr.write(`${(error as Error).stack}\n`);
   }
+} finally {
+  closeProbes();
 }
