@@ -1,4 +1,5 @@
 import type { Revision } from "@keelson/types";
+import { bytesToKey } from "./bytes.ts";
 import { CompactedError } from "./errors.ts";
 import type { StoreState } from "./state.ts";
 import { previousOf } from "./txn.ts";
@@ -45,7 +46,7 @@ function readRevisionEvents(state: StoreState, main: Revision, prevKv: boolean):
   let bytes = 0;
   for (let sub = 0, last = false; !last; sub++) {
     const { tombstone, kv, following } = state.record(main, sub);
-    const event = makeEvent(tombstone ? "delete" : "put", kv, 0n);
+    const event = makeEvent(tombstone ? "delete" : "put", bytesToKey(kv.key), kv, 0n);
     if (prevKv) fillPrevKv(state, event);
     events.push(event);
     bytes += event.bytes;
@@ -59,6 +60,6 @@ export function fillPrevKv(state: StoreState, event: MvccEvent): void {
   if (event.prevKnown) return;
   event.prevKnown = true;
   const created = event.type === "put" && event.kv.createRevision === event.kv.modRevision;
-  const prevKv = created ? undefined : previousOf(state, event.kv.key, event.kv.modRevision);
+  const prevKv = created ? undefined : previousOf(state, event.name, event.kv.modRevision);
   if (prevKv !== undefined) event.prevKv = prevKv;
 }

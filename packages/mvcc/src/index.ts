@@ -10,6 +10,7 @@ export {
   MissingRevisionError,
   type MvccError,
 } from "./errors.ts";
+export type { EventLogLimits, WatchSource } from "./event-log.ts";
 export type { HistoryOptions } from "./history.ts";
 export { isEmptyRange, type KeyRange, keyRange, prefixEnd, rangeContains } from "./key-range.ts";
 export type { KvHashTask } from "./kv-hash.ts";
@@ -39,3 +40,12 @@ export type {
   WriteChecks,
   WriteResult,
 } from "./types.ts";
+export {
+  type WatchCreation,
+  type Watcher,
+  type WatchFilter,
+  WatchHub,
+  type WatchHubOptions,
+  type WatchPull,
+  type WatchRequest,
+} from "./watch-hub.ts";

@@ -214,8 +214,8 @@ function touchedBy(op: TxnOp): Touched | Uint8Array {
 }
 
 /** For the history: the value a key had just before a change, if that can still be read. */
-export function previousOf(state: StoreState, key: Uint8Array, changedAt: number): KeyValue | undefined {
+export function previousOf(state: StoreState, name: string, changedAt: number): KeyValue | undefined {
   const before = changedAt - 1;
   if (before < state.compaction.compactRevision) return undefined;
-  return getAt(state, bytesToKey(key), before);
+  return getAt(state, name, before);
 }

@@ -22,6 +22,8 @@ export interface MvccEvent {
   readonly type: "put" | "delete";
   /** Of a delete, only `key` and `modRevision` are filled. */
   readonly kv: KeyValue;
+  /** `bytesToKey(kv.key)`: for maps and comparisons. */
+  readonly name: string;
   /** The key before the change. Filled when the write or a watcher asked for it, and when it existed. */
   prevKv?: KeyValue;
   /** Whether `prevKv` was looked up: it may stay absent because there was no such key. */

@@ -70,7 +70,7 @@ export class WriteTx {
     const leased = lease !== 0n;
     index.put(name, found, { main: this.#main, sub, crc: record.bodyCrc, create, version: version + 1, leased });
     this.#state.pending[sub] = kv;
-    this.#event("put", kv, old, options.prevKv === true || !exists, old?.lease ?? 0n);
+    this.#event("put", name, kv, old, options.prevKv === true || !exists, old?.lease ?? 0n);
     return options.prevKv ? old : undefined;
   }
 
@@ -102,7 +102,7 @@ export class WriteTx {
     this.#state.hash.remove(leaf.crc(at));
     index.tombstone(name, true, this.#main, sub);
     const kv = { key, createRevision: 0, modRevision: this.#main, version: 0, value: EMPTY_BYTES, lease: 0n };
-    this.#event("delete", kv, old, prevKv, old?.lease ?? 0n);
+    this.#event("delete", name, kv, old, prevKv, old?.lease ?? 0n);
     return old;
   }
 
@@ -131,12 +131,13 @@ export class WriteTx {
 
   #event(
     type: "put" | "delete",
+    name: string,
     kv: KeyValue,
     prevKv: KeyValue | undefined,
     prevKnown: boolean,
     oldLease: LeaseId,
   ): void {
-    const event = makeEvent(type, kv, oldLease);
+    const event = makeEvent(type, name, kv, oldLease);
     if (prevKnown || prevKv !== undefined) {
       event.prevKnown = true;
       if (prevKv !== undefined) event.prevKv = prevKv;
@@ -149,8 +150,8 @@ export class WriteTx {
 /** Rough wire overhead of an event beside key and value. */
 const EVENT_OVERHEAD = 32;
 
-export function makeEvent(type: "put" | "delete", kv: KeyValue, oldLease: LeaseId): MvccEvent {
+export function makeEvent(type: "put" | "delete", name: string, kv: KeyValue, oldLease: LeaseId): MvccEvent {
   const bytes = kv.key.length + kv.value.length + EVENT_OVERHEAD;
   const slots = { encoded: undefined, encodedWithPrev: undefined };
-  return { type, kv, prevKnown: false, oldLease, newLease: kv.lease, bytes, ...slots };
+  return { type, kv, name, prevKnown: false, oldLease, newLease: kv.lease, bytes, ...slots };
 }
