@@ -3,7 +3,7 @@ import { asReadError, StoreClosedError } from "./errors.ts";
 import { expandRanges } from "./expand-ranges.ts";
 import type { KvEntry, KvStore, ScanOptions, WriteOp, WriteOptions } from "./kv-store.ts";
 import { LevelLog } from "./level-log.ts";
-import { type LevelDatabase, openDatabase } from "./open-database.ts";
+import { closeDatabase, type LevelDatabase, openDatabase } from "./open-database.ts";
 import { WriteQueue } from "./write-queue.ts";
 
 /** Options of {@link openLevelStore}. Sizes are in bytes. */
@@ -14,6 +14,8 @@ export interface LevelStoreOptions {
   readonly writeBufferBytes?: number;
   /** Files that LevelDB keeps open. Default 1,000. */
   readonly openFilesMax?: number;
+  /** Verify the checksum of every table when opening, which reads the whole store. Default true. */
+  readonly verifyTables?: boolean;
 }
 
 /** The {@link KvStore} on LevelDB. */
@@ -34,11 +36,12 @@ const CHUNK_BYTES = 1024 * 1024;
  * @throws StoreOpenError that says what is wrong with the directory, before anything was changed in it.
  */
 export async function openLevelStore(path: string, options: LevelStoreOptions = {}): Promise<LevelStore> {
-  const db = await openDatabase(path, {
+  const sizes = {
     cacheSize: options.cacheBytes ?? 32 * 1024 * 1024,
     writeBufferSize: options.writeBufferBytes ?? 8 * 1024 * 1024,
     maxOpenFiles: options.openFilesMax ?? 1_000,
-  });
+  };
+  const db = await openDatabase(path, sizes, options.verifyTables ?? true);
   return new ClassicLevelStore(path, db, await LevelLog.follow(path));
 }
 
@@ -106,7 +109,7 @@ class ClassicLevelStore implements LevelStore {
 
   async #close(): Promise<void> {
     await this.#queue.close();
-    await this.#db.close();
+    await closeDatabase(this.#db);
     await this.#log[Symbol.asyncDispose]();
   }
 

@@ -14,6 +14,7 @@ export {
   runProcess,
   startProcess,
 } from "./process-handle.ts";
+export { runReadmeExample } from "./readme-example.ts";
 export { type RunSimOptions, type RunSimResult, runSim } from "./run-sim.ts";
 export { SeedFailedError, type SeedRun, type WithSeedsOptions, withSeeds } from "./seeds.ts";
 export { SimClock, type SimClockOptions } from "./sim-clock.ts";
