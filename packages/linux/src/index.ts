@@ -1,4 +1,15 @@
 // Unit managers.
+
+// Machines of real systemd without a VM.
+export { Cgroup, findCgroup2 } from "./container/cgroup.ts";
+export { sweepContainers } from "./container/records.ts";
+export {
+  type Bind,
+  CONTAINER_STATE_DIRECTORY,
+  SystemdContainer,
+  type SystemdContainerOptions,
+  systemdContainerProblem,
+} from "./container/systemd-container.ts";
 export { BadSettingError } from "./core/service-config.ts";
 export { killLeftovers } from "./embedded/leftovers.ts";
 export { EmbeddedUnitManager, type EmbeddedUnitManagerOptions } from "./embedded/manager.ts";
