@@ -93,7 +93,7 @@ export class KeepAliver {
   close(): void {
     this.#abort.abort();
     this.#timer?.[Symbol.dispose]();
-    for (const { lease } of [...this.#entries.values()]) lease.lose("closed");
+    for (const { lease } of this.#entries.values()) lease.lose("closed");
     this.#call?.cancel();
   }
 

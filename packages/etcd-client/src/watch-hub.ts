@@ -79,7 +79,7 @@ export class WatchHub implements WatcherHost {
 
   close(): void {
     this.#abort.abort();
-    for (const watcher of [...this.#watchers]) watcher.fail(closed());
+    for (const watcher of this.#watchers) watcher.fail(closed());
     this.#endStream();
   }
 
@@ -182,7 +182,7 @@ export class WatchHub implements WatcherHost {
     if (endpoint !== undefined) this.#caller.pool.failed(endpoint);
     if (error.status === Status.UNAUTHENTICATED) this.#caller.forgetToken();
     else if (HOPELESS.has(error.status) && error.code !== "ERR_NOT_SUPPORTED_FOR_LEARNER") {
-      for (const watcher of [...this.#watchers]) watcher.fail(error);
+      for (const watcher of this.#watchers) watcher.fail(error);
     }
   }
 }

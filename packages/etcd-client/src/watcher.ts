@@ -125,6 +125,7 @@ export class Watcher implements Watch {
     if (this.#waiting === undefined) return;
     this.#waiting.reject(error);
     this.#waiting = undefined;
+    this.#toldError();
   }
 
   cancel(): void {
@@ -148,10 +149,8 @@ export class Watcher implements Watch {
       return Promise.resolve({ value: batch, done: false });
     }
     if (this.#error !== undefined) {
-      // Told once; after it the iteration is over, as with a generator.
       const error = this.#error;
-      this.#error = undefined;
-      this.#done = true;
+      this.#toldError();
       return Promise.reject(error);
     }
     if (this.#done) return Promise.resolve({ value: undefined, done: true });
@@ -166,6 +165,12 @@ export class Watcher implements Watch {
 
   [Symbol.asyncIterator](): this {
     return this;
+  }
+
+  // Told once; after it the iteration is over, as with a generator.
+  #toldError(): void {
+    this.#error = undefined;
+    this.#done = true;
   }
 
   #push(batch: WatchBatch): void {
