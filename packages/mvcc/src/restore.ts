@@ -25,7 +25,6 @@ export class MvccRestore {
   /** Where the next record must be; before the scrub's cursor, records may be missing. */
   #nextMain: Revision;
   #nextSub: number;
-  #records = 0;
 
   constructor(options: StoreOptions) {
     const { backend, prefix } = options;
@@ -48,10 +47,11 @@ export class MvccRestore {
       assert(key[0] === this.#state.prefix, "a restored key has the store's prefix", { key });
       if (key[1] === META_SPACE) continue;
       const { main, sub } = parseRecordKey(key);
+      if (this.#expected === undefined)
+        throw new MissingRevisionError("the current revision is not recorded", { main });
       const record = decodeRecord(key, value);
       this.#checkPosition(main, sub, record.following);
       this.#apply(main, sub, record);
-      this.#records++;
     }
   }
 
@@ -59,8 +59,6 @@ export class MvccRestore {
   finish(): RestoreResult {
     const state = this.#state;
     const expected = this.#expected;
-    if (expected === undefined && this.#records > 0)
-      throw new MissingRevisionError("the current revision is not recorded", { records: this.#records });
     if (expected !== undefined) {
       state.revision = expected.revision;
       if (this.#nextMain !== expected.revision + 1 && this.#nextMain <= expected.revision)
@@ -106,13 +104,15 @@ export class MvccRestore {
     else this.#leases.set(name, lease);
   }
 
-  /** The change before is present, unless a scrub took it. */
+  /**
+   * A change takes its predecessor away only when a scrub visits it, so from the cursor's revision on predecessors are
+   * present. (At that revision they may be gone: it is visited twice when a compaction follows another.)
+   */
   #checkSuccession(main: Revision, record: StoredRecord, versionBefore: number): void {
-    if (main < this.#state.compaction.cursorMain) return;
+    if (main <= this.#state.compaction.cursorMain) return;
     const { version } = record.kv;
-    const wanted = record.tombstone ? versionBefore > 0 : version === versionBefore + 1;
-    // A scrubbed predecessor is behind the cursor; the record that replaced it is, too, except at the cursor's revision.
-    if (!wanted && main > this.#state.compaction.compactRevision)
+    const follows = record.tombstone ? versionBefore > 0 : version === versionBefore + 1;
+    if (!follows)
       throw new MissingRevisionError(`the change before revision ${main} is missing`, { main, version, versionBefore });
   }
 }
