@@ -1,3 +1,4 @@
+import { assert } from "@keelson/types";
 import { toBytes, toRange } from "./keys.ts";
 import type {
   Bytes,
@@ -69,6 +70,8 @@ export class TxnBuilder implements Txn {
   }
 
   then(...ops: readonly Op[]): Txn {
+    // `await` and `return` in an async function take anything with a `then` for a promise and pass callbacks.
+    assert(typeof ops[0] !== "function", "a transaction is not a promise: end it with commit()");
     return this.#with({ success: [...this.#spec.success, ...ops] });
   }
 

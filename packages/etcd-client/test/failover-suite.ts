@@ -57,8 +57,8 @@ export function failoverSuite(name: string, start: StartCluster): void {
       expect(revisions).toEqual(revisions.toSorted((a, b) => a - b));
       expect(new Set(revisions).size).toBe(revisions.length);
       expect(seen.filter((v) => !unknown.has(v))).toEqual([...acknowledged, "end"]);
-      console.info(
-        `${name}: ${acknowledged.length} writes, ${unknown.size} of unknown outcome, longest gap ${gapMs | 0} ms`,
+      process.stdout.write(
+        `${name}: ${acknowledged.length} writes, ${unknown.size} of unknown outcome, longest gap ${gapMs | 0} ms\n`,
       );
     });
 

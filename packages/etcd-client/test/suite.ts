@@ -119,7 +119,8 @@ function kvTests(get: Get, fresh: () => string): void {
       expect(await holds(compare.lease(k, "=", 0n))).toBe(true);
       const nested = await client
         .txn()
-        .then(op.put(k, "3"), op.txn({ compares: [], success: [op.get(k)], failure: [] }), op.delete(`${k}2`))
+        .then(op.put(k, "3"), op.txn({ compares: [], success: [op.get(k)], failure: [] }))
+        .then(op.delete(`${k}2`))
         .commit();
       expect(nested.results.map((r) => r.type)).toEqual(["put", "txn", "delete"]);
     });

@@ -10,7 +10,8 @@ export interface TestCluster extends AsyncDisposable {
 }
 
 /** Upstream members as processes on loopback. */
-export async function startCluster(binary: string, size: number): Promise<TestCluster> {
+export async function startCluster(size: number): Promise<TestCluster> {
+  const binary = process.env["KEELSON_UPSTREAM_ETCD"] ?? "/tmp/trixie-etcd/root/usr/bin/etcd";
   const dir = await tempDir();
   const members = await Promise.all(
     Array.from({ length: size }, async (_, i) => ({ name: `m${i}`, client: await freePort(), peer: await freePort() })),
