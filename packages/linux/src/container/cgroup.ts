@@ -44,13 +44,21 @@ export class Cgroup {
     }
   }
 
+  /** Kills every process in it and below, frozen ones too. */
+  kill(): void {
+    const kill = join(this.path, "cgroup.kill"); // since Linux 5.14
+    if (existsSync(kill)) writeFileSync(kill, "1");
+    // A namespace whose PID 1 was killed waits for its frozen processes for ever: let them meet their signal.
+    const freeze = join(this.path, "cgroup.freeze");
+    if (existsSync(freeze)) writeFileSync(freeze, "0");
+  }
+
   /** Kills what is left in it, and removes it with everything below. */
   async remove(timeoutMs = 5000): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     while (existsSync(this.path)) {
-      const kill = join(this.path, "cgroup.kill");
-      if (existsSync(kill)) writeFileSync(kill, "1");
       try {
+        this.kill();
         removeTree(this.path);
       } catch (cause) {
         // EBUSY until the kernel has let go of the killed processes.

@@ -72,6 +72,7 @@ export async function endRecorded(record: ContainerRecord): Promise<void> {
   const { init } = record;
   if (init !== undefined && isRunning(init)) {
     process.kill(init.pid, "SIGKILL");
+    new Cgroup(record.cgroup).kill();
     for (let i = 0; i < 500 && isRunning(init); i++) await delay(10);
   }
   await new Cgroup(record.cgroup).remove();

@@ -206,7 +206,10 @@ export class SystemdContainer implements AsyncDisposable {
 
   /** Cuts its power: SIGKILL for PID 1, and with it the kernel ends everything. Waits until nothing is left. */
   async kill(): Promise<void> {
-    if (isRunning(this.#init)) process.kill(this.pid, "SIGKILL");
+    if (isRunning(this.#init)) {
+      process.kill(this.pid, "SIGKILL");
+      this.#cgroup.kill();
+    }
     await this.exited;
   }
 
