@@ -183,6 +183,6 @@ it.each([
       for (const s of steps) world.run(s);
       world.finish();
     }),
-    { numRuns: 300 },
+    { numRuns: 100 },
   );
 });
