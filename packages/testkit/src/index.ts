@@ -4,6 +4,25 @@ export { ByteMap, bytesToKey, keyToBytes } from "./byte-map.ts";
 export { ProgramError, TimeoutError } from "./errors.ts";
 export { type EventuallyOptions, eventually } from "./eventually.ts";
 export { freePort } from "./free-port.ts";
+// Symbols for checking what clients saw.
+export { History, type Operation, type PendingOperation } from "./history.ts";
+export {
+  type KvBasicInput,
+  type KvBasicOutput,
+  type KvCompare,
+  type KvInput,
+  type KvOutput,
+  type KvPair,
+  kvModel,
+} from "./kv-model.ts";
+export {
+  assertLinearizable,
+  type CheckOptions,
+  checkLinearizability,
+  LinearizabilityError,
+  type LinearizabilityResult,
+  type Model,
+} from "./linearizability.ts";
 export { Prng } from "./prng.ts";
 export {
   type OutputLine,
@@ -15,6 +34,7 @@ export {
   startProcess,
 } from "./process-handle.ts";
 export { runReadmeExample } from "./readme-example.ts";
+export { type RegisterInput, type RegisterOutput, registerModel } from "./register-model.ts";
 export { type RunSimOptions, type RunSimResult, runSim } from "./run-sim.ts";
 export { SeedFailedError, type SeedRun, type WithSeedsOptions, withSeeds } from "./seeds.ts";
 export { SimClock, type SimClockOptions } from "./sim-clock.ts";
