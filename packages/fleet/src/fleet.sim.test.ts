@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { optionsOf } from "./testing/fake-unit-manager.ts";
 import { SimFleet } from "./testing/sim-fleet.ts";
 
 /** Three machines with engine and agent each, all registered. */
@@ -326,12 +327,17 @@ describe("the store's load", () => {
   it("1000 destroys leave no key", async () => {
     await using fleet = await three();
     const names = Array.from({ length: 1_000 }, (_, i) => `u${i}.service`);
-    for (const [i, name] of names.entries()) await fleet.submit(name, `[Unit]\nDescription=${i % 10}`);
-    await fleet.until("all run", () => Object.values(fleet.where()).flat().length === 1_000);
+    await fleet.drive(
+      Promise.all(
+        names.map((name, i) => fleet.writer.putUnit(name, optionsOf(`[Unit]\nDescription=${i % 10}`), "launched")),
+      ),
+    );
+    await fleet.run(2_000);
+    expect(Object.values(fleet.where()).flat()).toHaveLength(1_000);
     expect(fleet.keys().filter((key) => key.includes("/unit/"))).toHaveLength(10);
-    for (const name of names) await fleet.destroy(name);
-    await fleet.until("none runs", () => Object.values(fleet.where()).flat().length === 0);
-    await fleet.run(1_000);
+    await fleet.drive(Promise.all(names.map((name) => fleet.writer.destroyUnit(name))));
+    await fleet.run(2_000);
+    expect(Object.values(fleet.where()).flat()).toEqual([]);
     expect(fleet.keys().filter((key) => !/\/(machines|lease)\//.test(key))).toEqual([]);
   });
 

@@ -3,7 +3,10 @@ import type { Clock } from "@keelson/types";
 /** Resolves after `delayMs` of the clock's time, or as soon as the signal aborts. Never rejects. */
 export function delay(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    if (signal?.aborted === true) return void resolve();
+    if (signal?.aborted === true) {
+      resolve();
+      return;
+    }
     const finish = () => {
       signal?.removeEventListener("abort", finish);
       timer[Symbol.dispose]();

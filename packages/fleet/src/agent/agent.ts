@@ -25,6 +25,13 @@ export interface AgentOptions {
   readonly registry: Registry;
   readonly manager: UnitManager;
   readonly memory: AgentMemoryStore;
+  /**
+   * How to know after a restart of fleetd that a unit which does not run was launched before, so that a finished job is
+   * not run again. `memory`: our record says so; right where the record ends with the units, as /run does. `invocation`:
+   * the manager must know an invocation of it as well; right for a manager whose own restart ends the units and which
+   * keeps invocation ids until then. Default `invocation`.
+   */
+  readonly launchProof?: "memory" | "invocation";
   readonly clock: Clock;
   readonly logger: Logger;
   readonly machine: MachineIdentity;
@@ -51,10 +58,18 @@ export class Agent {
 
   constructor(options: AgentOptions) {
     this.#options = options;
-    const { store, registry, clock, logger, manager, memory } = options;
+    const { store, registry, clock, logger, manager, memory, launchProof = "invocation" } = options;
     this.#publisher = new StatePublisher({ store, keys: registry.keys, clock, logger });
     const onChange = (name: UnitName, status: UnitStatus | undefined) => this.#publish(name, status);
-    this.#keeper = new UnitKeeper({ manager, memory, clock, logger, onChange, onReady: () => this.#forgetLeftovers() });
+    this.#keeper = new UnitKeeper({
+      manager,
+      memory,
+      launchProof,
+      clock,
+      logger,
+      onChange,
+      onReady: () => this.#forgetLeftovers(),
+    });
   }
 
   /** Why this machine is not part of the cluster now; undefined when it is. */

@@ -22,6 +22,8 @@ export class Registration {
   readonly #options: RegistrationOptions;
   #session: StoreSession | undefined;
   #problem: string | undefined = "not registered yet";
+  /** Sessions of tries with an unknown end: the machine's key may be under one of them. */
+  readonly #doubtful: StoreSession[] = [];
 
   constructor(options: RegistrationOptions) {
     this.#options = options;
@@ -109,10 +111,13 @@ export class Registration {
       if (isOurs) {
         const condition = { key, modRevision: old?.modRevision ?? 0 };
         const put = { type: "put", key, value: formatMachine(machine), session } as const;
-        if ((await store.commit([condition], [put])).isCommitted) return session;
+        if ((await store.commit([condition], [put])).isCommitted) {
+          for (const other of this.#doubtful.splice(0)) void other.close({ revoke: true });
+          return session;
+        }
       }
     } catch (error) {
-      await session.close({ revoke: false });
+      this.#doubtful.push(session);
       throw error;
     }
     await session.close({ revoke: true });

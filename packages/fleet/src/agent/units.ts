@@ -14,6 +14,8 @@ export interface WantedText extends WantedUnit {
 export interface KeeperOptions {
   readonly manager: UnitManager;
   readonly memory: AgentMemoryStore;
+  /** See {@link AgentOptions.launchProof}. */
+  readonly launchProof: "memory" | "invocation";
   readonly clock: Clock;
   readonly logger: Logger;
   /** Called when a unit's state, hash or launched flag may have changed; undefined: the unit is gone from here. */
@@ -101,7 +103,7 @@ export class UnitKeeper {
       seen.add(status.name);
       const hash = hashText(text);
       const isRunning = ["active", "activating", "reloading"].includes(status.activeState);
-      const wasLaunched = this.#launched.get(status.name) === hash && status.invocationId !== undefined;
+      const wasLaunched = this.#launched.get(status.name) === hash && !this.#isForgotten(status);
       this.#found.set(status.name, { name: status.name, hash, isLaunched: isRunning || wasLaunched });
       onChange(status.name, status);
     }
@@ -134,7 +136,20 @@ export class UnitKeeper {
   }
 
   #onStatus(status: UnitStatus): void {
-    if (this.#found.has(status.name)) this.#options.onChange(status.name, status);
+    const found = this.#found.get(status.name);
+    if (found === undefined) return;
+    if (found.isLaunched && !this.#working.has(status.name) && this.#isForgotten(status)) {
+      // The manager itself was started anew and its units with it are gone.
+      this.#found.set(status.name, { ...found, isLaunched: false });
+      this.#sync();
+    }
+    this.#options.onChange(status.name, status);
+  }
+
+  /** Whether a unit that we launched is one that the manager never started. */
+  #isForgotten(status: UnitStatus): boolean {
+    const { launchProof } = this.#options;
+    return launchProof === "invocation" && status.invocationId === undefined && status.activeState === "inactive";
   }
 
   #sync(): void {

@@ -121,11 +121,21 @@ export class Engine {
       if (revision === undefined) isDone = false;
       else lastRevision = revision;
     }
+    await this.#collectGarbage(leadership);
     // The next round must see this one's writes, or it would decide on them again.
     if (!isDone) await this.#checkLeadership(leadership);
     if (!isDone || (lastRevision > 0 && !(await registry.waitFor(lastRevision, 1_000)))) await registry.sync();
     metrics.observe("fleet_engine_reconcile_duration_second", (clock.monotonicMs() - startMs) / 1_000);
     return isDone;
+  }
+
+  /** Removes texts that lost their last user. Whoever starts to use one writes it, which makes the condition fail. */
+  async #collectGarbage(leadership: Leadership): Promise<void> {
+    const { store, registry } = this.#options;
+    for (const { hash, modRevision } of registry.view.unusedBlobs()) {
+      const key = registry.keys.unit(hash);
+      await store.commit([leadership, { key, modRevision }], [{ type: "delete", key }]);
+    }
   }
 
   /** A refused write may mean that we were deposed. @throws SessionLostError */

@@ -2,7 +2,7 @@ import type { MachineId, Revision, UnitName } from "@keelson/types";
 import { parseOptions, parseRequirements, parseUnitName, type Requirements, type UnitOption } from "@keelson/unit";
 import { type ClusterView, compareText, type DesiredState, type Job } from "../core/model.ts";
 import type { StoreEntry } from "../store/port.ts";
-import { Keys } from "./keys.ts";
+import type { Keys } from "./keys.ts";
 import {
   type MachineRecord,
   parseDesired,
@@ -99,6 +99,12 @@ export class RegistryView {
   /** Revision of the text with this hash; 0 when it is not there. */
   blobRevision(hash: string): Revision {
     return this.#blobs.get(hash)?.modRevision ?? 0;
+  }
+
+  /** Texts that no unit has, with their revisions: two units with one text were destroyed at the same time. */
+  unusedBlobs(): { readonly hash: string; readonly modRevision: Revision }[] {
+    const unused = [...this.#blobs].filter(([hash]) => !this.#refs.has(hash));
+    return unused.map(([hash, { modRevision }]) => ({ hash, modRevision }));
   }
 
   /** What machines say of a unit. */

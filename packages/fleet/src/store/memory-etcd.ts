@@ -51,7 +51,13 @@ export class MemoryEtcd {
 
   read(prefix: string): StoreSnapshot {
     const found = [...this.#keys.values()].filter((entry) => entry.key.startsWith(prefix));
-    const entries = found.map(({ lease: _, ...entry }) => entry).sort((a, b) => (a.key < b.key ? -1 : 1));
+    const entries = found.map(({ key, value, createRevision, modRevision }) => ({
+      key,
+      value,
+      createRevision,
+      modRevision,
+    }));
+    entries.sort((a, b) => (a.key < b.key ? -1 : 1));
     return { revision: this.#revision, entries };
   }
 

@@ -51,8 +51,8 @@ export interface StoreSession {
   /** Aborts when the lease has ended or must be taken to have ended, because no keep-alive got through for its whole time. */
   readonly lost: AbortSignal;
   /**
-   * Stops the keep-alives. With `revoke` the lease ends at once; otherwise it runs out by itself. Never throws: a store
-   * that cannot be reached forgets the lease in time.
+   * With `revoke` the lease ends at once; otherwise it runs out by itself once nobody renews it, which may go on as long
+   * as the store is open. Never throws: a store that cannot be reached forgets the lease in time.
    */
   close(options: { readonly revoke: boolean }): Promise<void>;
 }
