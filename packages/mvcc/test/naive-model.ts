@@ -125,6 +125,7 @@ const rangeOptions: fc.Arbitrary<RangeOptions> = fc.record(
   },
   { requiredKeys: ["key"] },
 );
+const pastRange = fc.tuple(rangeOptions, fc.nat(20)).map(([o, revision]): RangeOptions => ({ ...o, revision }));
 const lease = fc.constantFrom(0n, 0n, 5n, 0x7fff_ffff_ffff_fffen);
 const put: fc.Arbitrary<PutOptions> = fc.record(
   { key, value: fc.constantFrom("", "x", "y", "zz").map(bytes), lease, prevKv: fc.boolean() },
@@ -152,6 +153,7 @@ const { txn } = fc.letrec<{ txn: Txn; op: TxnOp }>((tie) => ({
     fc.record({ type: fc.constant("put" as const), put }),
     fc.record({ type: fc.constant("put" as const), put: ignoring }),
     fc.record({ type: fc.constant("range" as const), range: rangeOptions }),
+    fc.record({ type: fc.constant("range" as const), range: pastRange }),
     fc.record({ type: fc.constant("deleteRange" as const), deleteRange }),
     fc.record({ type: fc.constant("txn" as const), txn: tie("txn") }),
   ),
@@ -205,8 +207,13 @@ function refusal(model: NaiveModel, chosen: Chosen): string | undefined {
   const snapshot = model.at(model.revision);
   const puts = ops.flatMap((op) => (op.type === "put" ? [op.put] : []));
   const deletes = ops.flatMap((op) => (op.type === "deleteRange" ? [op.deleteRange] : []));
-  for (const p of puts)
-    if ((p.ignoreLease || p.ignoreValue) && !snapshot.has(bytesToKey(p.key))) return "ERR_KEY_NOT_FOUND";
+  for (const op of ops) {
+    if (op.type === "put" && (op.put.ignoreLease || op.put.ignoreValue) && !snapshot.has(bytesToKey(op.put.key)))
+      return "ERR_KEY_NOT_FOUND";
+    const revision = op.type === "range" ? (op.range.revision ?? 0) : 0;
+    if (revision > model.revision) return "ERR_FUTURE_REVISION";
+    if (revision > 0 && revision < model.compactRevision) return "ERR_COMPACTED";
+  }
   const names = puts.map((p) => bytesToKey(p.key));
   const all: Snapshot = new Map(puts.map((p) => [bytesToKey(p.key), { ...none(), key: p.key }]));
   const both = deletes.some((d) => model.select(all, d.key, d.end).length > 0);
@@ -220,7 +227,8 @@ function run(write: NaiveWrite, chosen: Chosen): TxnOpResult[] {
     if (op.type === "put") return { type: "put", prevKv: write.put(op.put), revision: write.revision };
     if (op.type === "range") {
       const revision = write.revision;
-      return { type: "range", result: { ...write.model.range(op.range, write.work), revision } };
+      const seen = op.range.revision ? write.model.at(op.range.revision) : write.work;
+      return { type: "range", result: { ...write.model.range(op.range, seen), revision } };
     }
     if (op.type === "deleteRange") {
       const result = write.deleteRange(op.deleteRange);
