@@ -17,10 +17,28 @@ import { AppliedStore } from "./applied-store.ts";
 import type { RemoteCluster, ServerConfig } from "./config.ts";
 import type { AlarmRecord } from "./core/alarms.ts";
 import { ConfigError, DataDirError } from "./core/errors.ts";
-import { generationPrefix, generationRange, idKey, idOfKey, join, KIND, kindKey, logKey, META, text } from "./core/keys.ts";
+import {
+  generationPrefix,
+  generationRange,
+  idKey,
+  idOfKey,
+  join,
+  KIND,
+  kindKey,
+  logKey,
+  META,
+  text,
+} from "./core/keys.ts";
 import type { LeaseRecord } from "./core/lessor.ts";
 import { type MemberInfo, Membership } from "./core/membership.ts";
-import { decodeLease, decodeMember, decodePosition, encodeMember, encodePosition, type LogPosition } from "./core/records.ts";
+import {
+  decodeLease,
+  decodeMember,
+  decodePosition,
+  encodeMember,
+  encodePosition,
+  type LogPosition,
+} from "./core/records.ts";
 import { StateMachine } from "./core/state-machine.ts";
 import { clusterIdOf, memberIdOf } from "./ids.ts";
 
@@ -158,9 +176,11 @@ async function writeFirst(
       { type: "put", key: META.generation, value: text("1") },
       { type: "put", key: META.hardState, value: encodeHardState(hardState) },
       { type: "put", key: META.logOffset, value: encodePosition(at) },
-      ...[put(kindKey(KIND.applied), encodePosition(at)), put(kindKey(KIND.confState), encodeConfState(confState)), ...state].map(
-        (op): WriteOp => (op.type === "put" ? { ...op, key: join(prefix, op.key) } : op),
-      ),
+      ...[
+        put(kindKey(KIND.applied), encodePosition(at)),
+        put(kindKey(KIND.confState), encodeConfState(confState)),
+        ...state,
+      ].map((op): WriteOp => (op.type === "put" ? { ...op, key: join(prefix, op.key) } : op)),
     ],
     { sync: true },
   );
@@ -171,7 +191,9 @@ function put(key: Uint8Array, value: Uint8Array): WriteOp {
 }
 
 function writeIdentity(identity: Identity): Uint8Array {
-  const plain = JSON.stringify(identity, (_key, value: unknown) => (typeof value === "bigint" ? value.toString(16) : value));
+  const plain = JSON.stringify(identity, (_key, value: unknown) =>
+    typeof value === "bigint" ? value.toString(16) : value,
+  );
   return new TextEncoder().encode(plain);
 }
 
@@ -189,7 +211,11 @@ function readIdentity(bytes: Uint8Array): Identity {
       bootstrapPeers: peers.map((p) => ({ id: id(p.id), peerUrls: p.peerUrls })),
     };
   } catch (cause) {
-    throw new DataDirError("the member's identity (key midentity) cannot be read: restore the data directory", {}, { cause });
+    throw new DataDirError(
+      "the member's identity (key midentity) cannot be read: restore the data directory",
+      {},
+      { cause },
+    );
   }
 }
 
@@ -218,7 +244,9 @@ function readGeneration(store: KvStore): number {
   const bytes = store.get(META.generation);
   const generation = bytes === undefined ? Number.NaN : Number(new TextDecoder().decode(bytes));
   if (!Number.isSafeInteger(generation) || generation < 1) {
-    throw new DataDirError("the number of the current state (key mgeneration) cannot be read: restore the data directory");
+    throw new DataDirError(
+      "the number of the current state (key mgeneration) cannot be read: restore the data directory",
+    );
   }
   return generation;
 }
@@ -269,7 +297,8 @@ function decodeLogEntry(key: Uint8Array, value: Uint8Array): Entry {
 
 function readRecord<T>(store: KvStore, key: Uint8Array, name: string, decode: (bytes: Uint8Array) => T): T {
   const bytes = store.get(key);
-  if (bytes === undefined) throw new DataDirError(`the record ${name} is missing: restore the data directory`, { name });
+  if (bytes === undefined)
+    throw new DataDirError(`the record ${name} is missing: restore the data directory`, { name });
   try {
     return decode(bytes);
   } catch (cause) {
@@ -360,9 +389,12 @@ class StateLoader {
         return;
       default: {
         const name = Buffer.from(key).toString("hex");
-        throw new DataDirError(`the applied state has a record of an unknown kind (key ${name}): use the version that wrote it`, {
-          key: name,
-        });
+        throw new DataDirError(
+          `the applied state has a record of an unknown kind (key ${name}): use the version that wrote it`,
+          {
+            key: name,
+          },
+        );
       }
     }
   }

@@ -28,6 +28,7 @@ export class KvApi {
   /** Linearizable unless asked otherwise. */
   async range(req: RangeRequest): Promise<RangeResponse> {
     checkRange(req);
+    if (!req.serializable && this.#isLearner()) throw new EtcdError("ERR_NOT_SUPPORTED_FOR_LEARNER");
     if (req.serializable) this.#refuseIfStopped();
     else await this.#member.readIndex();
     return range(this.#member.state, req, this.#member.term);
@@ -62,6 +63,10 @@ export class KvApi {
       }
     }
     return outcome.response as CompactionResponse;
+  }
+
+  #isLearner(): boolean {
+    return this.#member.state.members.get(this.#member.id)?.isLearner === true;
   }
 
   #refuseIfStopped(): void {

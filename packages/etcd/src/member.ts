@@ -2,8 +2,8 @@ import { fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { type InternalRaftRequest, InternalRaftRequestSchema } from "@keelson/proto";
 import {
   confChangeOf,
-  encodeConfState,
   type Entry,
+  encodeConfState,
   type Message,
   RawNode,
   type ReadState,
@@ -197,9 +197,7 @@ export class Member implements DriverHandler {
   }
 
   /** Proposes a change of Raft's membership and returns when it was applied. @throws EtcdError */
-  proposeConfChange(
-    build: (id: bigint) => Parameters<RawNode["proposeConfChange"]>[0],
-  ): Promise<ApplyOutcome> {
+  proposeConfChange(build: (id: bigint) => Parameters<RawNode["proposeConfChange"]>[0]): Promise<ApplyOutcome> {
     if (this.#stopped) return Promise.reject(new EtcdError("ERR_STOPPED"));
     return new Promise((resolve, reject) => {
       const timeout = this.clock.after(this.requestTimeoutMs, () => reject(new EtcdError("ERR_TIMEOUT")));
@@ -226,8 +224,7 @@ export class Member implements DriverHandler {
       this.#reads.add({
         deadlineMs: this.nowMs() + this.requestTimeoutMs,
         ready: resolve,
-        failed: (why) =>
-          reject(new EtcdError(why === "timeout" ? "ERR_TIMEOUT" : "ERR_TIMEOUT_WAIT_APPLIED_INDEX")),
+        failed: (why) => reject(new EtcdError(why === "timeout" ? "ERR_TIMEOUT" : "ERR_TIMEOUT_WAIT_APPLIED_INDEX")),
       });
       this.#driver.wake();
     });
@@ -345,6 +342,8 @@ export class Member implements DriverHandler {
       maxCommittedSizePerReady: 4 * 1024 * 1024,
       maxUncommittedEntriesSize: 512 * 1024 * 1024,
       maxInflightMsgs: 512,
+      // What a peer with a stalled disk has to hold in memory.
+      maxInflightBytes: 64 * 1024 * 1024,
       checkQuorum: true,
       preVote: this.config.preVote,
     });
@@ -383,7 +382,10 @@ export class Member implements DriverHandler {
     try {
       this.proposals
         .add(request, this.nowMs() + this.requestTimeoutMs, Number.POSITIVE_INFINITY)
-        .then((outcome) => outcome.error && this.logger.debug("internal request refused", { error: outcome.error }), lost);
+        .then(
+          (outcome) => outcome.error && this.logger.debug("internal request refused", { error: outcome.error }),
+          lost,
+        );
     } catch {
       lost(); // too many requests: later
     }
@@ -477,7 +479,8 @@ export class Member implements DriverHandler {
         this.#state.mvcc.scrub(SCRUB_RECORDS);
         void this.#flush();
         if (this.#state.mvcc.scrubbing) this.#scrubSoon();
-        else this.logger.info("finished scheduled compaction", { "compact-revision": this.#state.mvcc.compactRevision });
+        else
+          this.logger.info("finished scheduled compaction", { "compact-revision": this.#state.mvcc.compactRevision });
       });
     });
   }
@@ -488,7 +491,10 @@ export class Member implements DriverHandler {
       // What is being written must be in the scan: the state may not be older than the message says.
       await this.#applied.flush().written;
       const { position, chunks } = await peekPosition(readSnapshot(this.#store, this.#applied.generation));
-      assert(m.snapshot !== undefined && position.index >= m.snapshot.metadata.index, "a snapshot is not older than asked");
+      assert(
+        m.snapshot !== undefined && position.index >= m.snapshot.metadata.index,
+        "a snapshot is not older than asked",
+      );
       const metadata = { ...m.snapshot.metadata, ...position, confState: this.#state.confState };
       this.logger.info("sending database snapshot", { to: m.to, index: position.index });
       await this.transport.sendSnapshot({ ...m, snapshot: { data: new Uint8Array(0), metadata } }, chunks);
@@ -501,7 +507,8 @@ export class Member implements DriverHandler {
 
   async #receiveSnapshot(m: Message, chunks: AsyncIterable<Uint8Array>): Promise<void> {
     if (m.snapshot === undefined || m.type !== "MsgSnap") throw new SnapshotError("the stream has no snapshot message");
-    if (m.snapshot.metadata.index <= this.#state.applied.index) throw new SnapshotError("the snapshot is older than the state");
+    if (m.snapshot.metadata.index <= this.#state.applied.index)
+      throw new SnapshotError("the snapshot is older than the state");
     const generation = ++this.#lastStagedGeneration;
     this.logger.info("receiving database snapshot", { from: m.from, index: m.snapshot.metadata.index });
     const records = await writeSnapshot(this.#store, generation, chunks);

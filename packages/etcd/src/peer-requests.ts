@@ -1,4 +1,4 @@
-import { EtcdError, type EtcdErrorCode, ERRORS } from "./core/errors.ts";
+import { ERRORS, EtcdError, type EtcdErrorCode } from "./core/errors.ts";
 
 /** What only the leader can answer. Ids are decimal. */
 export type PeerRequest =

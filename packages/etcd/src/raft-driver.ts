@@ -1,4 +1,4 @@
-import type { Entry, Message, RawNode, Ready, ReadState, Snapshot, SoftState } from "@keelson/raft";
+import type { Entry, Message, RawNode, ReadState, Ready, Snapshot, SoftState } from "@keelson/raft";
 import type { KvStore, WriteOp } from "@keelson/storage";
 import type { Logger } from "@keelson/types";
 import type { LogStore } from "./log-store.ts";
@@ -220,4 +220,3 @@ export class RaftDriver {
     this.#handler.onWriteTook(this.#nowMs() - start, sync);
   }
 }
-

@@ -1,8 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { WatchHub } from "@keelson/mvcc";
 import { membershippb } from "@keelson/proto";
-import type { Clock, ClusterId, Logger, MemberId, Random } from "@keelson/types";
 import type { KvStore } from "@keelson/storage";
+import type { Clock, ClusterId, Logger, MemberId, Random } from "@keelson/types";
 import { loadMember } from "./boot.ts";
 import { ClusterApi } from "./cluster-api.ts";
 import { CLUSTER_VERSION, type RemoteCluster, type ServerConfig } from "./config.ts";
@@ -18,12 +18,14 @@ export interface EtcdServerOptions {
   readonly config: ServerConfig;
   readonly clock: Clock;
   readonly random: Random;
-  /** Owned by the caller, who closes it after `stop`. */
-  readonly store: KvStore;
+  /** Owned by the caller, who closes it after `stop`. A function is called by `start`. */
+  readonly store: KvStore | (() => Promise<KvStore>);
   readonly transport: PeerTransport;
   readonly logger: Logger;
   /** Asks the existing cluster who is in it; needed to join one with an empty store. */
   readonly remote?: () => Promise<RemoteCluster>;
+  /** Called when the store has told who this member is, before it talks to anybody. */
+  readonly onIdentity?: (ids: { clusterId: ClusterId; memberId: MemberId }) => void;
   readonly events?: Omit<MemberEvents, "onChanges" | "onStateReplaced">;
 }
 
@@ -53,12 +55,14 @@ export class EtcdServer {
    * @throws DataDirError @throws ConfigError
    */
   async start(): Promise<void> {
-    const { config, store, random, events } = this.#options;
+    const { config, random, events } = this.#options;
+    const store = typeof this.#options.store === "function" ? await this.#options.store() : this.#options.store;
     const remote = this.#options.remote ?? (() => Promise.reject(new ConfigError("no cluster to join was given")));
     const loaded = await loadMember(store, config, remote);
     this.#clusterId = loaded.identity.clusterId;
+    this.#options.onIdentity?.(loaded.identity);
     const hub = new WatchHub({ source: loaded.state.mvcc });
-    const member = new Member(this.#options, loaded, {
+    const member = new Member({ ...this.#options, store }, loaded, {
       ...events,
       onChanges: (changes) => hub.notify(changes),
       onStateReplaced: (state) => hub.reset(state.mvcc),
@@ -82,11 +86,14 @@ export class EtcdServer {
     return this.#ready.promise;
   }
 
-  /** Hands leadership over if it can, then stops. */
-  async stop(options: { transfer?: boolean } = {}): Promise<void> {
+  /** If this member leads, makes another one lead, or at least tries. */
+  async handOver(wanted = true): Promise<void> {
+    if (wanted && this.#member !== undefined) await this.#handOver(this.#member);
+  }
+
+  async stop(): Promise<void> {
     const member = this.#member;
     if (member === undefined) return;
-    if (options.transfer === true) await this.#handOver(member);
     await member.stop();
     this.#ready.reject(new EtcdError("ERR_STOPPED"));
   }

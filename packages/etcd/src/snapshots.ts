@@ -81,7 +81,8 @@ export async function writeSnapshot(
   let announced: number | undefined;
   for await (const chunk of chunks) {
     if (announced !== undefined) throw new SnapshotError("the stream goes on after its end");
-    const data: Buffer = rest.length === 0 ? Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength) : Buffer.concat([rest, chunk]);
+    const data: Buffer =
+      rest.length === 0 ? Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength) : Buffer.concat([rest, chunk]);
     const ops: WriteOp[] = [];
     let at = 0;
     while (data.length - at >= 8) {

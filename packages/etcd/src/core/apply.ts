@@ -1,14 +1,28 @@
 import * as mvcc from "@keelson/mvcc";
 import type * as pb from "@keelson/proto";
 import { ALARM_CORRUPT, ALARM_NOSPACE, type AlarmRecord } from "./alarms.ts";
-import { fromDelete, fromPut, fromRange, fromTxnOp, toDeleteOptions, toPutOptions, toRangeOptions, toTxn } from "./convert.ts";
+import {
+  fromDelete,
+  fromPut,
+  fromRange,
+  fromTxnOp,
+  toDeleteOptions,
+  toPutOptions,
+  toRangeOptions,
+  toTxn,
+} from "./convert.ts";
 import { EtcdError } from "./errors.ts";
 import { idKey, KIND } from "./keys.ts";
-import { MAX_LEASE_TTL_S } from "./validate.ts";
 import type { ApplyOutcome, StateMachine } from "./state-machine.ts";
+import { MAX_LEASE_TTL_S } from "./validate.ts";
 
 /** Carries out one request on the state. Never throws for what a client may have caused. */
-export function applyRequest(state: StateMachine, r: pb.InternalRaftRequest, term: number, nowMs: number): ApplyOutcome {
+export function applyRequest(
+  state: StateMachine,
+  r: pb.InternalRaftRequest,
+  term: number,
+  nowMs: number,
+): ApplyOutcome {
   try {
     refuseByAlarm(state, r);
     return dispatch(state, r, term, nowMs);
@@ -108,16 +122,14 @@ function leaseRevoke(state: StateMachine, r: pb.LeaseRevokeRequest, term: number
   if (keys === undefined) throw new EtcdError("ERR_LEASE_NOT_FOUND");
   state.backend.delete(idKey(KIND.lease, r.ID));
   const changes = keys.length === 0 ? undefined : state.mvcc.deleteKeys(keys).changes;
-  const response: pb.LeaseRevokeResponse = { $typeName: "etcdserverpb.LeaseRevokeResponse", header: state.header(term) };
+  const response: pb.LeaseRevokeResponse = {
+    $typeName: "etcdserverpb.LeaseRevokeResponse",
+    header: state.header(term),
+  };
   return { response, changes };
 }
 
-function leaseCheckpoint(
-  state: StateMachine,
-  r: pb.LeaseCheckpointRequest,
-  term: number,
-  nowMs: number,
-): ApplyOutcome {
+function leaseCheckpoint(state: StateMachine, r: pb.LeaseCheckpointRequest, term: number, nowMs: number): ApplyOutcome {
   for (const { ID, remainingTTL } of r.checkpoints) {
     const record = state.lessor.checkpoint(ID, Number(remainingTTL), nowMs);
     if (record !== undefined) state.storeLease(record);
@@ -169,8 +181,7 @@ function refuseByAlarm(state: StateMachine, r: pb.InternalRaftRequest): void {
 
 function putsSomething(t: pb.TxnRequest): boolean {
   return [...t.success, ...t.failure].some(
-    ({ request }) =>
-      request.case === "requestPut" || (request.case === "requestTxn" && putsSomething(request.value)),
+    ({ request }) => request.case === "requestPut" || (request.case === "requestTxn" && putsSomething(request.value)),
   );
 }
 
@@ -184,4 +195,3 @@ export function toEtcdError(error: unknown): EtcdError | undefined {
   if (error instanceof mvcc.DuplicateKeyError) return new EtcdError("ERR_DUPLICATE_KEY");
   return undefined;
 }
-

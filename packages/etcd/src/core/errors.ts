@@ -40,10 +40,7 @@ export const ERRORS = {
   ERR_LEASE_EXISTS: ["FAILED_PRECONDITION", "etcdserver: lease already exists"],
   ERR_MEMBER_EXISTS: ["FAILED_PRECONDITION", "etcdserver: member ID already exist"],
   ERR_PEER_URL_EXISTS: ["FAILED_PRECONDITION", "etcdserver: Peer URLs already exists"],
-  ERR_MEMBER_NOT_ENOUGH_STARTED: [
-    "UNKNOWN",
-    "etcdserver: re-configuration failed due to not enough started members",
-  ],
+  ERR_MEMBER_NOT_ENOUGH_STARTED: ["UNKNOWN", "etcdserver: re-configuration failed due to not enough started members"],
   ERR_MEMBER_NOT_LEARNER: ["FAILED_PRECONDITION", "etcdserver: can only promote a learner member"],
   ERR_LEARNER_NOT_READY: [
     "FAILED_PRECONDITION",
@@ -58,10 +55,7 @@ export const ERRORS = {
   ERR_LEADER_CHANGED: ["UNAVAILABLE", "etcdserver: leader changed"],
   ERR_STOPPED: ["UNAVAILABLE", "etcdserver: server stopped"],
   ERR_TIMEOUT: ["UNAVAILABLE", "etcdserver: request timed out"],
-  ERR_TIMEOUT_LEADER_FAIL: [
-    "UNAVAILABLE",
-    "etcdserver: request timed out, possibly due to previous leader failure",
-  ],
+  ERR_TIMEOUT_LEADER_FAIL: ["UNAVAILABLE", "etcdserver: request timed out, possibly due to previous leader failure"],
   ERR_TIMEOUT_CONNECTION_LOST: ["UNAVAILABLE", "etcdserver: request timed out, possibly due to connection lost"],
   ERR_TIMEOUT_WAIT_APPLIED_INDEX: [
     "UNAVAILABLE",

@@ -7,7 +7,7 @@ import { type AlarmRecord, Alarms } from "./alarms.ts";
 import { applyRequest } from "./apply.ts";
 import type { EtcdError } from "./errors.ts";
 import { idKey, KIND, kindKey } from "./keys.ts";
-import { Lessor, type LeaseRecord } from "./lessor.ts";
+import { type LeaseRecord, Lessor } from "./lessor.ts";
 import { type MemberChange, Membership } from "./membership.ts";
 import { encodeLease, encodeMember, encodePosition, type LogPosition } from "./records.ts";
 

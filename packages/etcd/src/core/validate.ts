@@ -2,9 +2,9 @@ import {
   type Compare,
   type DeleteRangeRequest,
   type PutRequest,
+  type RangeRequest,
   RangeRequest_SortOrder,
   RangeRequest_SortTarget,
-  type RangeRequest,
   type RequestOp,
   type TxnRequest,
 } from "@keelson/proto";

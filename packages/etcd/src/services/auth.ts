@@ -1,0 +1,21 @@
+import { type BoundService, implement } from "@keelson/grpc";
+import { Auth, type AuthStatusResponse } from "@keelson/proto";
+import { EtcdError } from "../core/errors.ts";
+import type { EtcdServer } from "../server.ts";
+
+/** etcdserverpb.Auth while there is no authentication: it says so. */
+export function authService(server: EtcdServer): BoundService {
+  const disabled = (): never => {
+    throw new EtcdError("ERR_AUTH_NOT_ENABLED");
+  };
+  return implement(Auth, {
+    authStatus: (): AuthStatusResponse => ({
+      $typeName: "etcdserverpb.AuthStatusResponse",
+      header: server.member.state.header(server.member.term),
+      enabled: false,
+      authRevision: 1n,
+    }),
+    authDisable: disabled,
+    authenticate: disabled,
+  });
+}
