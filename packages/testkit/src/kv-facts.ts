@@ -1,6 +1,9 @@
 import type { Operation } from "./history.ts";
 import type { KvInput, KvOutput, KvPair } from "./kv-model.ts";
 
+/** Revisions after `from` up to and including `to`. */
+type Span = readonly [from: number, to: number];
+
 /**
  * What the answers of a whole history tell about its writes. Each is true of every order that could be right, so a search may use
  * them at once instead of finding them out, with many operations of unknown outcome, one wrong guess after another.
@@ -9,20 +12,24 @@ export class KvFacts {
   /** Pairs that were seen, by key and the revision that wrote them. */
   readonly #pairs = new Map<string, KvPair>();
   /** Per key, spans of revisions `(from, to]` in which nothing wrote it. */
-  readonly #quiet = new Map<string, [from: number, to: number][]>();
-  /** Revisions that operations of known outcome made. */
-  readonly #taken = new Set<number>();
+  readonly #quiet = new Map<string, Span[]>();
+  /** As above, for operations of unknown outcome only: the versions before and after leave no room for another put. */
+  readonly #full = new Map<string, Span[]>();
+  /** Revisions that operations of known outcome made, with the keys they put. */
+  readonly #taken = new Map<number, readonly string[]>();
 
   constructor(operations: readonly Operation<KvInput, KvOutput>[]) {
     for (const { input, output } of operations) {
       if (output === undefined) continue;
-      if (output.revision !== undefined && madeRevision(input, output)) this.#taken.add(output.revision);
+      if (output.revision !== undefined && madeRevision(input, output)) this.#take(input, output, output.revision);
       for (const kv of output.kvs ?? []) this.#see(kv, output.revision);
       // A read within a transaction comes before the writes behind it, which have the revision of the header.
       const before = output.revision === undefined ? undefined : output.revision - 1;
       for (const kv of (output.responses ?? []).flatMap((response) => response.kvs ?? [])) this.#see(kv, before);
     }
     for (const spans of this.#quiet.values()) spans.sort((a, b) => a[0] - b[0] || b[1] - a[1]);
+    for (const [key, pairs] of Map.groupBy(this.#pairs.values(), (kv) => kv.key))
+      this.#full.set(key, this.#findFull(pairs));
   }
 
   /** The revision that wrote this value of a key, if an answer shows it. */
@@ -32,8 +39,8 @@ export class KvFacts {
 
   /** Whether a write at `revision` may leave `pair` (undefined: nothing) under `key`. */
   allows(key: string, pair: KvPair | undefined, revision: number, isKnown: boolean): boolean {
-    if (!isKnown && this.#taken.has(revision)) return false;
-    if (this.#isQuiet(key, revision)) return false;
+    if (!isKnown && (this.#taken.has(revision) || isWithin(this.#full.get(key), revision))) return false;
+    if (isWithin(this.#quiet.get(key), revision)) return false;
     const seen = this.#pairs.get(pairId(key, revision));
     if (seen === undefined) return true;
     return pair !== undefined && isSamePair(seen, pair);
@@ -46,13 +53,39 @@ export class KvFacts {
     }
   }
 
-  #isQuiet(key: string, revision: number): boolean {
-    for (const [from, to] of this.#quiet.get(key) ?? []) {
-      if (from >= revision) return false;
-      if (revision <= to) return true;
-    }
-    return false;
+  #take(input: KvInput, output: KvOutput, revision: number): void {
+    const basics = input.type === "txn" ? (output.succeeded === true ? input.success : input.failure) : [input];
+    this.#taken.set(
+      revision,
+      basics.flatMap((basic) => (basic.type === "put" ? [basic.key] : [])),
+    );
   }
+
+  /** Between two pairs of one generation lie as many puts as their versions say; where all are known, no other fits. */
+  #findFull(pairs: readonly KvPair[]): Span[] {
+    const spans: Span[] = [];
+    const sorted = pairs.toSorted((a, b) => a.modRevision - b.modRevision);
+    for (const [i, to] of sorted.entries()) {
+      const from = sorted[i - 1];
+      // The first pair of a generation is known to be its version 1, at its create revision.
+      const start = from?.createRevision === to.createRevision ? from : { modRevision: to.createRevision, version: 1 };
+      let missing = to.version - start.version - (to.modRevision > start.modRevision ? 1 : 0);
+      for (let r = start.modRevision + 1; r < to.modRevision; r++) {
+        if (this.#taken.get(r)?.includes(to.key) === true) missing--;
+      }
+      if (missing <= 0 && to.modRevision > start.modRevision) spans.push([start.modRevision, to.modRevision - 1]);
+    }
+    return spans;
+  }
+}
+
+/** Whether a revision lies in one of the spans, which are in order of their starts. */
+function isWithin(spans: readonly Span[] | undefined, revision: number): boolean {
+  for (const [from, to] of spans ?? []) {
+    if (from >= revision) return false;
+    if (revision <= to) return true;
+  }
+  return false;
 }
 
 /** Equal in every field. */

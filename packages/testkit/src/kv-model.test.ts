@@ -143,8 +143,8 @@ it("finds a write that was acknowledged and lost", () => {
   expect(verdict(history)).toBe("violation");
 });
 
-it("checks 1,000 operations of 10 clients, a tenth of them lost, in under a second", () => {
-  const history = simulate("long", 1_000, 0.1);
+it("checks 1,000 operations of 10 clients, 30 of them without an answer, in under a second", () => {
+  const history = simulate("long", 1_000, 0.03);
   const start = performance.now();
   expect(verdict(history)).toBe("ok");
   const ms = performance.now() - start;

@@ -73,20 +73,23 @@ export const kvModel: KvSpecification = {
 /** Leaves out reads of unknown outcome, which changed nothing, and brings what the answers tell about the writes. */
 function prepare(recorded: readonly Operation<KvInput, KvOutput>[]) {
   const operations = recorded.filter((op) => op.output !== undefined || !isReadOnly(op.input));
-  const facts = new KvFacts(operations);
+  const inferred = inferRevisions(operations, new KvFacts(operations));
+  // Once more: what was inferred tells more about the rest.
+  const facts = new KvFacts(inferred);
   const model: KvSpecification = { ...kvModel, step: (state, input, output) => applyKv(state, input, output, facts) };
-  return { operations: inferRevisions(operations, facts), model };
+  return { operations: inferred, model };
 }
 
-/** Gives a put of unknown outcome its revision when some answer shows a pair that only it can have written. */
+/** Gives an operation of unknown outcome its revision when some answer shows a pair that only it can have written. */
 function inferRevisions(operations: readonly Operation<KvInput, KvOutput>[], facts: KvFacts) {
   const writers = new Map<string, number>();
   for (const put of operations.flatMap((op) => putsOf(op.input))) {
     writers.set(putId(put), (writers.get(putId(put)) ?? 0) + 1);
   }
   return operations.map((op) => {
-    if (op.output !== undefined || op.input.type !== "put" || writers.get(putId(op.input)) !== 1) return op;
-    const revision = facts.revisionOf(op.input.key, op.input.value);
+    if (op.output !== undefined) return op;
+    const own = putsOf(op.input).filter((put) => writers.get(putId(put)) === 1);
+    const revision = own.map((put) => facts.revisionOf(put.key, put.value)).find((r) => r !== undefined);
     return revision === undefined ? op : { ...op, output: { revision } };
   });
 }
