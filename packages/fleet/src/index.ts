@@ -37,6 +37,7 @@ export {
   StoreUnavailableError,
 } from "./errors.ts";
 export { Fleetd, type FleetdOptions } from "./fleetd.ts";
+export { type ManagerChoice, type OpenedManager, openManager, runEmbeddedManager } from "./managers.ts";
 export { Metrics } from "./metrics.ts";
 // The registry.
 export { DEFAULT_KEY_PREFIX, Keys } from "./registry/keys.ts";
