@@ -110,13 +110,15 @@ export class KeyIndex {
     }
   }
 
-  /** Puts a new node to the right of the path's kid at `level`, splitting upwards; keeps the path on the key's side. */
+  /**
+   * Puts a new node to the right of the path's kid at `level`, splitting upwards. Keeps the path's nodes on the key's side,
+   * for {@link #touch}; which kid of each it was is not needed any more.
+   */
   #addKid(level: number, key: string, node: Node, goesRight: boolean): void {
     if (level < 0) {
       const root = new Inner(["", key], [this.#root, node]);
       this.#root = root;
       this.#pathNodes.unshift(root);
-      this.#pathKids.unshift(goesRight ? 1 : 0);
       return;
     }
     const parent = this.#pathNodes[level] as Inner;
@@ -124,7 +126,6 @@ export class KeyIndex {
     parent.keys.splice(kid + 1, 0, key);
     parent.kids.splice(kid + 1, 0, node);
     const mine = goesRight ? kid + 1 : kid;
-    this.#pathKids[level] = mine;
     if (parent.kids.length <= FANOUT) return;
     const edge = kid + 1 === FANOUT;
     const cut = edge ? FANOUT : (FANOUT + 1) >>> 1;
@@ -132,12 +133,8 @@ export class KeyIndex {
     parent.recount();
     const onRight = mine >= cut;
     this.#addKid(level - 1, right.keys[0] as string, right, onRight);
-    if (onRight) {
-      // The path grew by one level if the root was split.
-      const here = this.#pathNodes.indexOf(parent);
-      this.#pathNodes[here] = right;
-      this.#pathKids[here] = mine - cut;
-    }
+    // The path grew by one level if the root was split.
+    if (onRight) this.#pathNodes[this.#pathNodes.indexOf(parent)] = right;
   }
 
   /** Takes the sought key out of the tree (its tombstone was compacted). */

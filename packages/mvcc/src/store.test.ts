@@ -250,6 +250,20 @@ it("scrubs in steps; a later compaction takes over an unfinished one", () => {
   expect(deleted).toBe(34);
 });
 
+it("a later compaction drops the tombstones that one stopped in the middle of a revision had kept", () => {
+  const backend = new MemoryBackend();
+  const store = newStore(backend);
+  store.txn(then(put("a"), put("b"), put("c")));
+  store.deleteRange(ALL);
+  store.put({ key: b("d"), value: b("") });
+  store.compact(3);
+  expect(store.scrub(5)).toEqual({ done: false, deleted: 2 });
+  store.compact(4);
+  expect(store.scrub(100)).toEqual({ done: true, deleted: 4 });
+  // What is left: the put of d, the current revision, the compaction.
+  expect(backend.size).toBe(3);
+});
+
 it("reads history in bounds, at least one revision", () => {
   const store = storeWith("a=1", "b=2", "c=3");
   store.txn(then(put("d"), put("e")));

@@ -1,4 +1,5 @@
 import { expect, it, vi } from "vitest";
+import { EventLog } from "./event-log.ts";
 import type { Watcher, WatchPull, WatchRequest } from "./index.ts";
 import {
   bytesToKey,
@@ -143,6 +144,34 @@ it("cancels a slow watcher that a compaction has overtaken, and no other", () =>
   expect(t.hub.size).toBe(1);
   t.put("a");
   expect(shown(t.hub.pull(fast, 1e6))).toBe("+a@7");
+});
+
+it("does not cancel a watcher that had nothing to see in what was compacted", () => {
+  const t = setUp({ maxRevisions: 2 });
+  const watcher = t.watch("a");
+  for (let i = 0; i < 9; i++) t.put("other");
+  t.store.compact(9);
+  t.put("a");
+  expect(shown(t.hub.pull(watcher, 1e6))).toBe("+a@11");
+});
+
+it("keeps a bounded number of recent revisions, and reads the store only for older ones", () => {
+  const store = new MvccStore({ backend: new MemoryBackend(), prefix: 1 });
+  const eventsSince = vi.spyOn(store, "eventsSince");
+  const log = new EventLog(store, { maxRevisions: 100, maxBytes: 4000 });
+  for (let i = 0; i < 1000; i++) {
+    const { changes } = store.put({ key: b("k"), value: b("v") });
+    log.append(changes as RevisionEvents);
+  }
+  for (let rev = 902; rev <= 1001; rev++) expect(log.at(rev)?.revision).toBe(rev);
+  expect(eventsSince).not.toHaveBeenCalled();
+  for (let rev = 2; rev <= 1001; rev++) expect(log.at(rev)?.revision).toBe(rev);
+  expect(eventsSince.mock.calls.length).toBeLessThan(20);
+  const large = new Uint8Array(3000);
+  for (let i = 0; i < 3; i++) log.append(store.put({ key: b("k"), value: large }).changes as RevisionEvents);
+  eventsSince.mockClear();
+  for (let rev = 1002; rev <= 1004; rev++) expect(log.at(rev)?.revision).toBe(rev);
+  expect(eventsSince).toHaveBeenCalledTimes(1);
 });
 
 it("reports progress of a stream only when all of it is synced", () => {
