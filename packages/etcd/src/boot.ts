@@ -365,7 +365,7 @@ class StateLoader {
   }
 
   #record(key: Uint8Array, value: Uint8Array): void {
-    switch (key[0]) {
+    switch (key[0] ?? -1) {
       case KIND.applied:
         this.#position = decodePosition(value, "the applied position");
         return;

@@ -90,7 +90,7 @@ export class LeaseApi {
       ok: true,
       ttl: lessor.remainingS(id, this.#member.nowMs()) ?? -1,
       grantedTtl: lease.ttlS,
-      keys: keys.toSorted(Buffer.compare).map((key) => Buffer.from(key).toString("base64")),
+      keys: keys.toSorted((a, b) => Buffer.compare(a, b)).map((key) => Buffer.from(key).toString("base64")),
     };
   }
 

@@ -8,7 +8,7 @@ import { applyRequest } from "./apply.ts";
 import type { EtcdError } from "./errors.ts";
 import { idKey, KIND, kindKey } from "./keys.ts";
 import { type LeaseRecord, Lessor } from "./lessor.ts";
-import { type MemberChange, Membership } from "./membership.ts";
+import type { MemberChange, Membership } from "./membership.ts";
 import { encodeLease, encodeMember, encodePosition, type LogPosition } from "./records.ts";
 
 /** What came of one request. */

@@ -99,7 +99,8 @@ class WatchStream {
       this.#taken?.();
       return control;
     }
-    for (const watching of [...this.#ready]) {
+    // A copy: those that have more are put back, and come again with the next call.
+    for (const watching of Array.from(this.#ready)) {
       const response = this.#pull(watching);
       if (response !== undefined) return response;
     }

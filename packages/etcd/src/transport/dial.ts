@@ -55,7 +55,9 @@ export function dial(url: string, ids: PeerIds, kind: StreamKind): Promise<Socke
     done();
     res.resume();
     reject(
-      new PeerDialError(`${url} refused the connection: ${res.statusCode} ${res.headers["x-reason"] ?? ""}`, { url }),
+      new PeerDialError(`${url} refused the connection: ${res.statusCode} ${String(res.headers["x-reason"] ?? "")}`, {
+        url,
+      }),
     );
     (req as ClientRequest).destroy();
   });

@@ -153,7 +153,7 @@ export class PeerLink {
     socket.removeAllListeners("error");
     socket.on("error", () => undefined);
     socket.destroy();
-    for (const id of [...this.#asked.keys()]) this.#finish(id, new PeerRequestError("the connection broke"));
+    for (const id of Array.from(this.#asked.keys())) this.#finish(id, new PeerRequestError("the connection broke"));
     if (this.#closed) return;
     this.#onUnreachable();
     this.#failed(error ?? new PeerRequestError("the peer closed the connection"));

@@ -6,7 +6,7 @@ import { assert, type Clock, type ClusterId, hexId, type Logger, type MemberId }
 import { STREAM_PATH } from "./dial.ts";
 import { encodeFrame, FRAME, type Frame, FrameReader, numbered } from "./frames.ts";
 import { PeerLink, PeerRequestError } from "./peer-link.ts";
-import { PeerListener } from "./peer-listener.ts";
+import type { PeerListener } from "./peer-listener.ts";
 import type { PeerAddress, PeerHandler, PeerTransport } from "./port.ts";
 import { receiveSnapshotFrom, sendSnapshotTo } from "./snapshot-stream.ts";
 
