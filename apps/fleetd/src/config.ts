@@ -167,7 +167,7 @@ function defaultAddress(): string {
   }
   const all = networkInterfaces();
   const found = name === undefined ? Object.values(all).flat() : all[name];
-  return found?.find((address) => address.family === "IPv4" && !address.internal)?.address ?? "";
+  return found?.find((address) => address?.family === "IPv4" && !address.internal)?.address ?? "";
 }
 
 /** Whether an error is one of the user's making, for which a trace says nothing. */
