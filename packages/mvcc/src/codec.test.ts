@@ -27,7 +27,7 @@ function encode(r: Sample): { key: Uint8Array; bytes: Uint8Array; bodyCrc: numbe
   const kv = { ...r, modRevision: r.main };
   const encoded = r.tombstone ? encodeTombstone(key, r.key) : encodePut(key, kv);
   setFollowing(encoded.bytes, encoded.bodyCrc, r.following);
-  return { key, ...encoded };
+  return encoded;
 }
 
 // The check value of the CRC catalogue, and test vectors of RFC 3720 appendix B.4.

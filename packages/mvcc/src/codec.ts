@@ -42,6 +42,13 @@ export interface StoredRecord {
   readonly bodyCrc: number;
 }
 
+/** A record ready to be put. */
+export interface EncodedRecord {
+  readonly key: Uint8Array;
+  readonly bytes: Uint8Array;
+  readonly bodyCrc: number;
+}
+
 /** The backend key of a revision. */
 export function recordKey(prefix: number, main: Revision, sub: number): Uint8Array {
   const key = new Uint8Array(RECORD_KEY_BYTES);
@@ -62,7 +69,7 @@ export function parseRecordKey(key: Uint8Array): { main: Revision; sub: number }
 }
 
 /** Encodes a put with no record following; {@link setFollowing} corrects that before the record is written. */
-export function encodePut(key: Uint8Array, kv: KeyValue): { bytes: Uint8Array; bodyCrc: number } {
+export function encodePut(key: Uint8Array, kv: KeyValue): EncodedRecord {
   const leased = kv.lease !== 0n;
   const keyLength = kv.key.length;
   const size =
@@ -91,7 +98,7 @@ export function encodePut(key: Uint8Array, kv: KeyValue): { bytes: Uint8Array; b
 }
 
 /** Encodes a tombstone, see {@link encodePut}. */
-export function encodeTombstone(key: Uint8Array, userKey: Uint8Array): { bytes: Uint8Array; bodyCrc: number } {
+export function encodeTombstone(key: Uint8Array, userKey: Uint8Array): EncodedRecord {
   const bytes = new Uint8Array(HEADER_BYTES + varintSize(userKey.length) + userKey.length + CRC_BYTES);
   bytes[0] = FORMAT;
   bytes[1] = TOMBSTONE;
@@ -99,10 +106,10 @@ export function encodeTombstone(key: Uint8Array, userKey: Uint8Array): { bytes: 
   return seal(key, bytes);
 }
 
-function seal(key: Uint8Array, bytes: Uint8Array): { bytes: Uint8Array; bodyCrc: number } {
+function seal(key: Uint8Array, bytes: Uint8Array): EncodedRecord {
   const crc = bodyCrc(key, bytes);
   putU32(bytes, bytes.length - CRC_BYTES, crc);
-  return { bytes, bodyCrc: crc };
+  return { key, bytes, bodyCrc: crc };
 }
 
 function bodyCrc(key: Uint8Array, bytes: Uint8Array): number {

@@ -1,5 +1,5 @@
 /** CRC-32C (Castagnoli), reflected, as in iSCSI and etcd. Sliced by eight: eight tables of 256. */
-const TABLES = makeTables();
+const TABLES = Int32Array.from(makeTables());
 
 function makeTables(): Uint32Array {
   const t = new Uint32Array(8 * 256);
@@ -17,26 +17,25 @@ function makeTables(): Uint32Array {
 
 /** Continues `crc` (0 to begin) over `bytes[from, to)`. Unsigned. */
 export function crc32c(crc: number, bytes: Uint8Array, from = 0, to = bytes.length): number {
+  // Locals and casts instead of a helper: this loop is a fifth of a read.
   const t = TABLES;
   const b = bytes;
   let c = ~crc;
   let i = from;
   for (const last = to - 8; i <= last; i += 8) {
-    const lo = c ^ (at(b, i) | (at(b, i + 1) << 8) | (at(b, i + 2) << 16) | (at(b, i + 3) << 24));
+    const lo =
+      c ^
+      ((b[i] as number) | ((b[i + 1] as number) << 8) | ((b[i + 2] as number) << 16) | ((b[i + 3] as number) << 24));
     c =
-      at(t, 1792 + (lo & 0xff)) ^
-      at(t, 1536 + ((lo >>> 8) & 0xff)) ^
-      at(t, 1280 + ((lo >>> 16) & 0xff)) ^
-      at(t, 1024 + (lo >>> 24)) ^
-      at(t, 768 + at(b, i + 4)) ^
-      at(t, 512 + at(b, i + 5)) ^
-      at(t, 256 + at(b, i + 6)) ^
-      at(t, at(b, i + 7));
+      (t[1792 + (lo & 0xff)] as number) ^
+      (t[1536 + ((lo >>> 8) & 0xff)] as number) ^
+      (t[1280 + ((lo >>> 16) & 0xff)] as number) ^
+      (t[1024 + (lo >>> 24)] as number) ^
+      (t[768 + (b[i + 4] as number)] as number) ^
+      (t[512 + (b[i + 5] as number)] as number) ^
+      (t[256 + (b[i + 6] as number)] as number) ^
+      (t[b[i + 7] as number] as number);
   }
-  for (; i < to; i++) c = (c >>> 8) ^ at(t, (c ^ at(b, i)) & 0xff);
+  for (; i < to; i++) c = (c >>> 8) ^ (t[(c ^ (b[i] as number)) & 0xff] as number);
   return ~c >>> 0;
-}
-
-function at(array: ArrayLike<number>, i: number): number {
-  return array[i] as number;
 }

@@ -12,7 +12,7 @@ export interface WatchSource {
 
 /** How much of the history a hub keeps in memory. */
 export interface EventLogLimits {
-  /** Latest revisions kept; default 10 000. */
+  /** Latest revisions kept, and older ones again; default 10 000. */
   readonly maxRevisions?: number;
   /** Bytes of keys and values kept, of the latest revisions and again of older ones read for watchers; default 16 MiB. */
   readonly maxBytes?: number;
@@ -83,7 +83,7 @@ export class EventLog {
     }
     // A Map iterates in insertion order: the oldest reads go first, never what was just read.
     for (const [old, changes] of this.#older) {
-      if (this.#olderBytes <= this.#maxBytes || old === revision) break;
+      if ((this.#olderBytes <= this.#maxBytes && this.#older.size <= this.#maxRevisions) || old === revision) break;
       this.#older.delete(old);
       this.#olderBytes -= changes.bytes;
     }

@@ -1,5 +1,5 @@
 import type { Revision } from "@keelson/types";
-import { getU32, META_SPACE, putU32, putVarint, VarintReader } from "./codec.ts";
+import { getU32, META_SPACE, putU32, putVarint, VarintReader, varintSize } from "./codec.ts";
 import { crc32c } from "./crc32c.ts";
 import { CorruptValueError } from "./errors.ts";
 
@@ -32,7 +32,7 @@ export function compactionMetaKey(prefix: number): Uint8Array {
 }
 
 export function encodeCurrentMeta(meta: CurrentMeta): Uint8Array {
-  const bytes = new Uint8Array(32);
+  const bytes = new Uint8Array(12 + varintSize(meta.revision) + varintSize(meta.liveKeys));
   putU32(bytes, 0, meta.hashLow);
   putU32(bytes, 4, meta.hashHigh);
   return seal(bytes, putVarint(bytes, putVarint(bytes, 8, meta.revision), meta.liveKeys));
@@ -45,11 +45,12 @@ export function decodeCurrentMeta(bytes: Uint8Array): CurrentMeta {
 }
 
 export function encodeCompactionMeta(meta: CompactionMeta): Uint8Array {
-  const bytes = new Uint8Array(32);
-  let at = putVarint(bytes, 0, meta.compactRevision);
-  at = putVarint(bytes, at, meta.cursorMain);
-  at = putVarint(bytes, at, meta.cursorSub);
-  return seal(bytes, putVarint(bytes, at, meta.done ? 1 : 0));
+  const fields = [meta.compactRevision, meta.cursorMain, meta.cursorSub, meta.done ? 1 : 0];
+  const bytes = new Uint8Array(4 + fields.reduce((size, field) => size + varintSize(field), 0));
+  return seal(
+    bytes,
+    fields.reduce((at, field) => putVarint(bytes, at, field), 0),
+  );
 }
 
 export function decodeCompactionMeta(bytes: Uint8Array): CompactionMeta {
@@ -63,7 +64,7 @@ export function decodeCompactionMeta(bytes: Uint8Array): CompactionMeta {
 
 function seal(bytes: Uint8Array, at: number): Uint8Array {
   putU32(bytes, at, crc32c(0, bytes, 0, at));
-  return bytes.slice(0, at + 4);
+  return bytes;
 }
 
 function verify(bytes: Uint8Array, what: string): void {

@@ -27,7 +27,8 @@ interface Candidate {
 export function executeRange(state: StoreState, options: RangeOptions, current: Revision): RangeResult {
   const rev = readRevision(state, options.revision ?? 0, current);
   const range = keyRange(options.key, options.end);
-  const count = range.single ? countSingle(state, range.start, rev) : state.index.count(range, rev);
+  if (range.single) return rangeOne(state, range.start, rev, options, current);
+  const count = state.index.count(range, rev);
   if (options.countOnly || count === 0) return { kvs: [], count, more: false, revision: current };
   const limit = options.limit !== undefined && options.limit > 0 ? options.limit : Number.POSITIVE_INFINITY;
   const target = options.sortTarget ?? "key";
@@ -66,8 +67,22 @@ export function getAt(state: StoreState, key: string, rev: Revision): KeyValue |
   return place === undefined ? undefined : state.load(place.main, place.sub);
 }
 
-function countSingle(state: StoreState, key: string, rev: Revision): number {
-  return state.index.seek(key) && locate(state.index.leaf, state.index.at, rev) !== undefined ? 1 : 0;
+/** The range of one key: one search, and nothing to sort or cut. */
+function rangeOne(
+  state: StoreState,
+  key: string,
+  rev: Revision,
+  options: RangeOptions,
+  current: Revision,
+): RangeResult {
+  const { index } = state;
+  const exists = index.seek(key) && locate(index.leaf, index.at, rev) !== undefined;
+  if (!exists) return { kvs: [], count: 0, more: false, revision: current };
+  if (options.countOnly) return { kvs: [], count: 1, more: false, revision: current };
+  const candidate = candidateOf(state, index.leaf, index.at, rev);
+  if (options.sortTarget === "value") candidate.kv ??= state.load(candidate.main, candidate.sub);
+  const kvs = passes(candidate, options) ? [result(state, candidate, options)] : [];
+  return { kvs, count: 1, more: false, revision: current };
 }
 
 function candidateOf(state: StoreState, leaf: Leaf, at: number, rev: Revision): Candidate {

@@ -3,7 +3,7 @@ import type { MvccBackend } from "./backend.ts";
 import { decodeRecord, recordKey, type StoredRecord } from "./codec.ts";
 import { CorruptValueError, MissingRevisionError } from "./errors.ts";
 import { KeyIndex } from "./key-index.ts";
-import type { CompactionMeta } from "./meta.ts";
+import { type CompactionMeta, currentMetaKey } from "./meta.ts";
 import { StateHash } from "./state-hash.ts";
 import type { KeyValue } from "./types.ts";
 
@@ -11,6 +11,8 @@ import type { KeyValue } from "./types.ts";
 export class StoreState {
   readonly backend: MvccBackend;
   readonly prefix: number;
+  /** Where the record of the current revision is. */
+  readonly currentKey: Uint8Array;
   readonly index = new KeyIndex();
   readonly hash = new StateHash();
   /** The latest main revision. An empty store is at 1, its first write makes 2. */
@@ -24,6 +26,7 @@ export class StoreState {
   constructor(backend: MvccBackend, prefix: number) {
     this.backend = backend;
     this.prefix = prefix;
+    this.currentKey = currentMetaKey(prefix);
   }
 
   /** The record of a change that must exist. @throws MissingRevisionError, CorruptValueError */

@@ -1,8 +1,8 @@
 import type { LeaseId, Revision } from "@keelson/types";
 import { bytesToKey, EMPTY_BYTES, keyToBytes } from "./bytes.ts";
-import { assertSub, encodePut, encodeTombstone, recordKey, setFollowing } from "./codec.ts";
+import { assertSub, type EncodedRecord, encodePut, encodeTombstone, recordKey, setFollowing } from "./codec.ts";
 import { keyRange } from "./key-range.ts";
-import { currentMetaKey, encodeCurrentMeta } from "./meta.ts";
+import { encodeCurrentMeta } from "./meta.ts";
 import { executeRange } from "./range.ts";
 import type { StoreState } from "./state.ts";
 import type {
@@ -15,12 +15,6 @@ import type {
   RevisionEvents,
 } from "./types.ts";
 
-interface PendingRecord {
-  readonly key: Uint8Array;
-  readonly bytes: Uint8Array;
-  readonly bodyCrc: number;
-}
-
 /**
  * One write: every change gets the next sub-revision of `revision + 1`. The index changes at once, so that reads of
  * this write see earlier changes of it; records go to the backend in {@link commit}, because each says how many follow.
@@ -29,7 +23,7 @@ interface PendingRecord {
 export class WriteTx {
   readonly #state: StoreState;
   readonly #main: Revision;
-  readonly #records: PendingRecord[] = [];
+  readonly #records: EncodedRecord[] = [];
   readonly #events: MvccEvent[] = [];
   #bytes = 0;
 
@@ -64,7 +58,9 @@ export class WriteTx {
     assertSub(sub);
     const { key } = options;
     const kv = { key, createRevision: create, modRevision: this.#main, version: version + 1, value, lease };
-    const record = this.#record(sub, (k) => encodePut(k, kv));
+    const recordAt = recordKey(this.#state.prefix, this.#main, sub);
+    const record = encodePut(recordAt, kv);
+    this.#records.push(record);
     if (exists) this.#state.hash.remove(leaf.crc(at));
     this.#state.hash.add(record.bodyCrc);
     const leased = lease !== 0n;
@@ -98,7 +94,7 @@ export class WriteTx {
     const old = prevKv || leaf.leased(at) ? this.#state.load(leaf.mod(at), leaf.sub(at)) : undefined;
     const sub = this.#records.length;
     const key = keyToBytes(name);
-    this.#record(sub, (k) => encodeTombstone(k, key));
+    this.#records.push(encodeTombstone(recordKey(this.#state.prefix, this.#main, sub), key));
     this.#state.hash.remove(leaf.crc(at));
     index.tombstone(name, true, this.#main, sub);
     const kv = { key, createRevision: 0, modRevision: this.#main, version: 0, value: EMPTY_BYTES, lease: 0n };
@@ -111,22 +107,16 @@ export class WriteTx {
     const count = this.#records.length;
     this.#state.pending = [];
     if (count === 0) return undefined;
-    const { backend, hash, index, prefix } = this.#state;
-    for (const [i, record] of this.#records.entries()) {
-      if (i < count - 1) setFollowing(record.bytes, record.bodyCrc, count - 1 - i);
-      backend.put(record.key, record.bytes);
+    const { backend, hash, index, currentKey } = this.#state;
+    for (let i = 0; i < count; i++) {
+      const { key, bytes, bodyCrc } = this.#records[i] as EncodedRecord;
+      if (i < count - 1) setFollowing(bytes, bodyCrc, count - 1 - i);
+      backend.put(key, bytes);
     }
     this.#state.revision = this.#main;
     const meta = { revision: this.#main, liveKeys: index.live, hashLow: hash.low, hashHigh: hash.high };
-    backend.put(currentMetaKey(prefix), encodeCurrentMeta(meta));
+    backend.put(currentKey, encodeCurrentMeta(meta));
     return { revision: this.#main, events: this.#events, bytes: this.#bytes };
-  }
-
-  #record(sub: number, encode: (key: Uint8Array) => { bytes: Uint8Array; bodyCrc: number }): PendingRecord {
-    const key = recordKey(this.#state.prefix, this.#main, sub);
-    const record = { key, ...encode(key) };
-    this.#records.push(record);
-    return record;
   }
 
   #event(
