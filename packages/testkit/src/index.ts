@@ -3,6 +3,7 @@ export { ByteMap, bytesToKey, keyToBytes } from "./byte-map.ts";
 // Symbols for tests with real processes.
 export { ProgramError, TimeoutError } from "./errors.ts";
 export { type EventuallyOptions, eventually } from "./eventually.ts";
+export { withFileLock } from "./file-lock.ts";
 export { freePort } from "./free-port.ts";
 // Symbols for checking what clients saw.
 export { History, type Operation, type PendingOperation } from "./history.ts";
@@ -59,3 +60,16 @@ export {
 } from "./sim-network.ts";
 export { type TempDir, tempDir } from "./temp-dir.ts";
 export { renderEvent, Trace, type TraceEvent } from "./trace.ts";
+
+// Symbols for tests against upstream's own programs.
+export {
+  type EtcdVersion,
+  runEtcdctl,
+  startUpstreamEtcd,
+  type UpstreamEtcd,
+  type UpstreamEtcdOptions,
+  type UpstreamMember,
+  upstreamEtcdctl,
+  upstreamEtcdServer,
+} from "./upstream/upstream-etcd.ts";
+export { type DebianSuite, type UpstreamPackage, upstreamPackage } from "./upstream/upstream-package.ts";
