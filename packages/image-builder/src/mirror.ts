@@ -61,7 +61,7 @@ const INHERITED = [
 
 /** Those settings as lines of an apt configuration file. */
 export async function inheritedAptOptions(): Promise<string[]> {
-  const text = await run("apt-config", ["dump", "--format", "%f\t%v%n", ...[]]);
+  const text = await run("apt-config", ["dump", "--format", "%f\t%v%n"]);
   return pickOptions(text);
 }
 

@@ -1,4 +1,4 @@
-import { chmod, cp, link, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, cp, link, mkdir, readdir, readFile, readlink, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import type { BaseLayer } from "./base.ts";
 import type { ImageDefinition } from "./definition.ts";
@@ -72,8 +72,12 @@ async function writeReplacing(path: string, content: string, mode = 0o644): Prom
 /** Copies `image/rootfs`: owner root, 0755 for folders and executables, 0644 for the rest, whatever git left. */
 async function copyOverlay(source: string, target: string): Promise<void> {
   for (const entry of await readdir(source, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue;
     const path = join(entry.parentPath, entry.name);
+    if (entry.isSymbolicLink()) {
+      await rm(join(target, relative(source, path)), { force: true });
+      await symlink(await readlink(path), join(target, relative(source, path)));
+    }
+    if (!entry.isFile()) continue;
     const executable = ((await stat(path)).mode & 0o100) !== 0;
     await writeReplacing(
       join(target, relative(source, path)),

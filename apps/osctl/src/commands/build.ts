@@ -37,7 +37,7 @@ export function buildCommand(io: Io): Command {
         cacheDir: flags.cache,
         updateLock: flags.updateLock ?? false,
         frozen: flags.frozen ?? false,
-        progress: stderrProgress({ verbose: flags.verbose ?? false, write: io.err }),
+        progress: stderrProgress({ verbose: flags.verbose ?? false, write: (text) => io.err(text) }),
         signal: io.signal,
       });
       const output = flags.output ?? defaultOutput(io.repository);
