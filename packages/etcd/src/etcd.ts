@@ -4,7 +4,6 @@ import { RpcServer } from "@keelson/grpc";
 import { createLogger, SystemClock, SystemRandom } from "@keelson/log";
 import { type KvStore, openLevelStore, StoreOpenError } from "@keelson/storage";
 import { CoreError, formatErrorChain, hexId, type Logger } from "@keelson/types";
-import { SERVER_VERSION } from "./config.ts";
 import { ConfigError, DataDirError, type MemberFailedError } from "./core/errors.ts";
 import { type EtcdOptions, resolveConfig } from "./etcd-options.ts";
 import { fetchRemoteCluster, membersJson } from "./join.ts";
@@ -15,6 +14,7 @@ import { ServerMetrics } from "./services/server-metrics.ts";
 import { etcdServices, intercept, toRpcError } from "./services/services.ts";
 import { PeerListener } from "./transport/peer-listener.ts";
 import { TcpTransport } from "./transport/tcp-transport.ts";
+import { SERVER_VERSION } from "./version.ts";
 
 const FREE_PORT = ["http://127.0.0.1:0"];
 const STOP_GRACE_MS = 1_000;

@@ -1,6 +1,7 @@
 // For everyone who wants an etcd in a process.
 
-export { CLUSTER_VERSION, DEFAULT_CONFIG, type RemoteCluster, SERVER_VERSION, type ServerConfig } from "./config.ts";
+export { DEFAULT_CONFIG, type RemoteCluster, type ServerConfig } from "./config.ts";
+export { CLUSTER_VERSION, SERVER_VERSION } from "./version.ts";
 export { ConfigError, DataDirError, EtcdError, type EtcdErrorCode, MemberFailedError } from "./core/errors.ts";
 export { Etcd } from "./etcd.ts";
 export { type EtcdOptions, parseInitialCluster } from "./etcd-options.ts";

@@ -5,13 +5,14 @@ import type { KvStore } from "@keelson/storage";
 import type { Clock, ClusterId, Logger, MemberId, Random } from "@keelson/types";
 import { loadMember } from "./boot.ts";
 import { ClusterApi } from "./cluster-api.ts";
-import { CLUSTER_VERSION, type RemoteCluster, type ServerConfig } from "./config.ts";
+import { type RemoteCluster, type ServerConfig } from "./config.ts";
 import { ConfigError, EtcdError } from "./core/errors.ts";
 import { KvApi } from "./kv-api.ts";
 import { LeaseApi } from "./lease-api.ts";
 import { Member, type MemberEvents } from "./member.ts";
 import { decodePeerRequest, encodePeerJson } from "./peer-requests.ts";
 import type { PeerTransport } from "./transport/port.ts";
+import { CLUSTER_VERSION } from "./version.ts";
 
 /** The world around a server: everything it does not do itself. */
 export interface EtcdServerOptions {

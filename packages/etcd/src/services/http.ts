@@ -1,8 +1,8 @@
 import type { HttpHandler, HttpRequest, HttpResponse } from "@keelson/grpc";
-import { CLUSTER_VERSION, SERVER_VERSION } from "../config.ts";
 import { ALARM_CORRUPT, ALARM_NOSPACE } from "../core/alarms.ts";
 import { EtcdError } from "../core/errors.ts";
 import type { EtcdServer } from "../server.ts";
+import { CLUSTER_VERSION, SERVER_VERSION } from "../version.ts";
 import type { ServerMetrics } from "./server-metrics.ts";
 
 const CHECK_TIMEOUT_MS = 5_000;

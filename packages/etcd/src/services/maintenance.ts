@@ -1,9 +1,9 @@
 import { type BoundService, implement } from "@keelson/grpc";
 import { type AlarmResponse, type HashKVResponse, Maintenance, type StatusResponse } from "@keelson/proto";
-import { CLUSTER_VERSION, SERVER_VERSION } from "../config.ts";
 import { toEtcdError } from "../core/apply.ts";
 import { EtcdError } from "../core/errors.ts";
 import type { EtcdServer } from "../server.ts";
+import { CLUSTER_VERSION, SERVER_VERSION } from "../version.ts";
 
 /** Records that one step of a hash reads, so that others get their turn. */
 const HASH_STEP = 2_000;

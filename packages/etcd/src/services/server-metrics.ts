@@ -1,8 +1,8 @@
 import type { BoundMethod } from "@keelson/grpc";
 import { type Status, statusName } from "@keelson/grpc";
 import { hexId } from "@keelson/types";
-import { CLUSTER_VERSION, SERVER_VERSION } from "../config.ts";
 import type { EtcdServer } from "../server.ts";
+import { CLUSTER_VERSION, SERVER_VERSION } from "../version.ts";
 import { DISK_BUCKETS, Registry } from "./metrics.ts";
 
 const QUOTA_BYTES = 2 ** 31;
