@@ -18,7 +18,15 @@ function start(id: bigint, draw: number): Member {
   const confState = { voters: IDS, learners: [], votersOutgoing: [], learnersNext: [], autoLeave: false };
   storage.applySnapshot({ data: new Uint8Array(0), metadata: { index: 0, term: 0, confState } });
   const random = { below: () => draw, u64: () => 0n };
-  const node = new RawNode({ id, storage, random, electionTick: 10, heartbeatTick: 1, checkQuorum: true, preVote: true });
+  const node = new RawNode({
+    id,
+    storage,
+    random,
+    electionTick: 10,
+    heartbeatTick: 1,
+    checkQuorum: true,
+    preVote: true,
+  });
   return { node, storage, applied: 0 };
 }
 

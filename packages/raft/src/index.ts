@@ -1,24 +1,16 @@
-// The node.
+// ---- The node ----
 
-export {
-  confChangeOf,
-  decodeConfChange,
-  decodeConfChangeV2,
-  encodeConfChange,
-  encodeConfChangeV2,
-} from "./codec/conf-change.ts";
-// On the wire and on disk: raftpb. Decoders throw RaftDecodeError, and what they return are views of their input.
-export { decodeMessage, encodeMessage, messageBytes } from "./codec/message.ts";
-export {
-  decodeConfState,
-  decodeEntry,
-  decodeHardState,
-  decodeSnapshot,
-  encodeConfState,
-  encodeEntry,
-  encodeHardState,
-  encodeSnapshot,
-} from "./codec/state.ts";
+export type { RaftConfig } from "./config.ts";
+export type { RaftLogger } from "./logger.ts";
+export { type Peer, RawNode, type StepOutcome } from "./rawnode.ts";
+export type { Ready } from "./ready.ts";
+export { type BasicStatus, describeProgress, type ProgressStatus, type Status, statusJson } from "./status.ts";
+export type { StepResult } from "./step.ts";
+export type { ProgressState } from "./tracker/progress.ts";
+export { describeConfig, type TrackerConfig } from "./tracker/tracker.ts";
+
+// ---- What it speaks of ----
+
 export {
   type AnyConfChange,
   asV2,
@@ -32,41 +24,6 @@ export {
   parseConfChanges,
 } from "./conf-change.ts";
 export { sameConfState } from "./conf-state.ts";
-export type { RaftConfig } from "./config.ts";
-// For people.
-export {
-  describeConfChange,
-  describeConfState,
-  describeEntries,
-  describeEntry,
-  describeHardState,
-  describeMessage,
-  describeReady,
-  describeSnapshot,
-  describeSoftState,
-  type EntryFormatter,
-} from "./describe.ts";
-// Errors, each with a stable `code`.
-export {
-  CompactedError,
-  ConfChangeError,
-  RaftConfigError,
-  RaftDecodeError,
-  RaftUsageError,
-  SnapshotOutOfDateError,
-} from "./errors.ts";
-export type { RaftLogger } from "./logger.ts";
-export { MemoryStorage } from "./memory-storage.ts";
-export { type Peer, RawNode, type StepOutcome } from "./rawnode.ts";
-export type { Ready } from "./ready.ts";
-export { entriesBytes, entryBytes, payloadBytes } from "./size.ts";
-export { type BasicStatus, describeProgress, type ProgressStatus, type Status, statusJson } from "./status.ts";
-export type { StepResult } from "./step.ts";
-// Where its log lives.
-export type { IndexGap, RaftStorage } from "./storage.ts";
-export type { ProgressState } from "./tracker/progress.ts";
-export { describeConfig, type TrackerConfig } from "./tracker/tracker.ts";
-// What it speaks of.
 export {
   type ConfState,
   EMPTY_CONF_STATE,
@@ -92,3 +49,56 @@ export {
   type SnapshotMetadata,
   type SoftState,
 } from "./types.ts";
+
+// ---- Where its log lives ----
+
+export { MemoryStorage } from "./memory-storage.ts";
+export type { IndexGap, RaftStorage } from "./storage.ts";
+
+// ---- On the wire and on disk: raftpb. Decoders throw RaftDecodeError; what they return are views of their input ----
+
+export {
+  confChangeOf,
+  decodeConfChange,
+  decodeConfChangeV2,
+  encodeConfChange,
+  encodeConfChangeV2,
+} from "./codec/conf-change.ts";
+export { decodeMessage, encodeMessage, messageBytes } from "./codec/message.ts";
+export {
+  decodeConfState,
+  decodeEntry,
+  decodeHardState,
+  decodeSnapshot,
+  encodeConfState,
+  encodeEntry,
+  encodeHardState,
+  encodeSnapshot,
+} from "./codec/state.ts";
+export { entriesBytes, entryBytes, payloadBytes } from "./size.ts";
+
+// ---- For people: upstream's texts ----
+
+export {
+  describeConfChange,
+  describeConfState,
+  describeEntries,
+  describeEntry,
+  describeHardState,
+  describeMessage,
+  describeReady,
+  describeSnapshot,
+  describeSoftState,
+  type EntryFormatter,
+} from "./describe.ts";
+
+// ---- Errors, each with a stable `code` ----
+
+export {
+  CompactedError,
+  ConfChangeError,
+  RaftConfigError,
+  RaftDecodeError,
+  RaftUsageError,
+  SnapshotOutOfDateError,
+} from "./errors.ts";

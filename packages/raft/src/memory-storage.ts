@@ -113,6 +113,17 @@ export class MemoryStorage implements RaftStorage {
     for (let i = skip; i < entries.length; i++) this.#entries.push(entries[i] as Entry);
   }
 
+  /** An independent copy; entries are shared, as they are immutable. */
+  clone(): MemoryStorage {
+    const copy = new MemoryStorage();
+    copy.#hardState = this.#hardState;
+    copy.#snapshot = this.#snapshot;
+    copy.#offset = this.#offset;
+    copy.#offsetTerm = this.#offsetTerm;
+    copy.#entries = this.#entries.slice(this.#head);
+    return copy;
+  }
+
   #slot(index: number): number {
     return this.#head + index - this.#offset - 1;
   }

@@ -43,6 +43,8 @@ export class Raft {
   lead: MemberId = NONE;
   isLearner = false;
   tracker: ProgressTracker;
+  /** The index of the snapshot that the membership was restored from; changes up to there are part of it. */
+  membershipIndex = 0;
 
   /** To be sent at once. */
   messages: Message[] = [];

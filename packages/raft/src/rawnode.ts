@@ -138,10 +138,13 @@ export class RawNode {
   /**
    * Makes a committed membership change active. To be called for each, in order, unless the application refuses it on
    * all nodes alike.
+   * @param index of the entry that holds the change. Give it if messages are fed to the node while entries are being
+   *   applied: a snapshot may have come meanwhile whose membership includes the change, which is then left alone
    * @returns the membership from now on, to be kept with the application's state
    * @throws ConfChangeError when the change is not legal; nothing was changed then
    */
-  applyConfChange(cc: AnyConfChange): ConfState {
+  applyConfChange(cc: AnyConfChange, index = Number.POSITIVE_INFINITY): ConfState {
+    if (index <= this.#raft.membershipIndex) return this.#raft.tracker.confState();
     return applyConfChange(this.#raft, asV2(cc));
   }
 

@@ -163,6 +163,7 @@ function restoreSnapshot(r: Raft, snap: Snapshot): boolean {
     return false;
   }
   restoreMembership(r, confState, index, () => r.log.restore(snap));
+  r.membershipIndex = index;
   const last = r.log.lastId();
   r.logger.info(
     `${r.name} [commit: ${r.log.committed}, lastindex: ${last.index}, lastterm: ${last.term}] restored snapshot [index: ${index}, term: ${term}]`,

@@ -71,6 +71,15 @@ describe("ReadIndex (thesis 6.4)", () => {
     net.settle();
     expect(reads(net.at(1))).toEqual([["r", 1]]);
   });
+  it("of a single voter waits as well until it has committed: a power cut may have taken back its commit index", () => {
+    const n = new TestNode(1n, { voters: [1n], terms: [1, 1, 1], term: 1, commit: 1 });
+    n.node.campaign();
+    const won = n.node.ready();
+    n.node.advance(won);
+    n.node.readIndex(bytes("r"));
+    n.work();
+    expect(reads(n)).toEqual([["r", 4]]);
+  });
   it("of a follower without a leader goes nowhere", () => {
     const net = TestNetwork.of(3);
     net.at(1).node.readIndex(bytes("r"));

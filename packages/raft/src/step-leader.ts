@@ -121,21 +121,18 @@ function refusal(r: Raft, cc: AnyConfChange): string | undefined {
 }
 
 function readIndex(r: Raft, m: Message): void {
-  if (r.tracker.isSingleton) {
-    answerRead(r, m, r.log.committed);
+  if (r.committedInCurrentTerm) {
+    confirmRead(r, m);
     return;
   }
-  if (!r.committedInCurrentTerm) {
-    // Until then a leader may not know the newest commit index (paper 8).
-    if (r.pendingReads.length < PENDING_READS_MAX) r.pendingReads.push(m);
-    else r.logger.warn(`${r.name} dropping index reading msg: ${PENDING_READS_MAX} are waiting`);
-    return;
-  }
-  confirmRead(r, m);
+  // Until then a leader may not know the newest commit index (paper 8). Upstream lets the only voter of a cluster answer
+  // at once; but after a power cut it may have lost a commit index that clients have seen, and must wait as well.
+  if (r.pendingReads.length < PENDING_READS_MAX) r.pendingReads.push(m);
+  else r.logger.warn(`${r.name} dropping index reading msg: ${PENDING_READS_MAX} are waiting`);
 }
 
 function confirmRead(r: Raft, m: Message): void {
-  if (r.readOnly.option === "lease-based") {
+  if (r.tracker.isSingleton || r.readOnly.option === "lease-based") {
     answerRead(r, m, r.log.committed);
     return;
   }
