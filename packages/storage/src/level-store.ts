@@ -42,7 +42,7 @@ export async function openLevelStore(path: string, options: LevelStoreOptions = 
     maxOpenFiles: options.openFilesMax ?? 1_000,
   };
   const db = await openDatabase(path, sizes, options.verifyTables ?? true);
-  return new ClassicLevelStore(path, db, await LevelLog.follow(path));
+  return new ClassicLevelStore(path, db, await LevelLog.follow(path, sizes.writeBufferSize));
 }
 
 class ClassicLevelStore implements LevelStore {
@@ -95,7 +95,7 @@ class ClassicLevelStore implements LevelStore {
   }
 
   async compact(gte = new Uint8Array(0), lt = new Uint8Array(64).fill(0xff)): Promise<void> {
-    await this.#db.compactRange(gte, lt);
+    await this.#log.duringCompaction(() => this.#db.compactRange(gte, lt));
   }
 
   close(): Promise<void> {
@@ -117,14 +117,17 @@ class ClassicLevelStore implements LevelStore {
     const points = await expandRanges(ops, (gte, lt) => this.#scanKeys(gte, lt));
     // LevelDB appends nothing for an empty batch, and would tell the log follower a wrong tale.
     if (points.length > 0) {
+      const isDirect = sync && this.#log.staysInFile;
       await this.#db.batch(
         points.map((op) =>
           op.type === "put"
             ? { type: "put" as const, key: op.key, value: seal(op.key, op.value) }
             : { type: "del" as const, key: op.key },
         ),
+        { sync: isDirect },
       );
-      await this.#log.afterWrite();
+      await this.#log.afterWrite(points.length);
+      if (isDirect) return;
     }
     if (sync) await this.#log.sync();
   }
