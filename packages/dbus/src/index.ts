@@ -1,1 +1,1 @@
-export {};
+export { SystemdUnitManager, type SystemdUnitManagerOptions } from "./manager.ts";
