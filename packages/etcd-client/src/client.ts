@@ -1,3 +1,4 @@
+import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { Channel, type ChannelOptions } from "@keelson/grpc";
 import { SystemClock, SystemRandom } from "@keelson/log";
 import { KV } from "@keelson/proto";
@@ -165,6 +166,16 @@ export class EtcdClient implements AsyncDisposable {
 
   lock(name: string): Mutex {
     return new EtcdMutex(this, name);
+  }
+
+  /** Any unary call of etcd's API, with the failover of its kind. @throws {EtcdError} */
+  call<I extends DescMessage, O extends DescMessage>(
+    kind: "read" | "write",
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    limits: CallLimits = {},
+  ): Promise<MessageShape<O>> {
+    return this.#caller.unary(kind, method, request, limits);
   }
 
   /** Waits as long as one reconnect does. For recipes that try again. */

@@ -1,6 +1,7 @@
 // The client and what it gives out.
 export { EtcdClient } from "./client.ts";
 export { ClusterClient } from "./cluster.ts";
+export { type ParsedEndpoint, parseEndpoint } from "./endpoint.ts";
 // Errors.
 export {
   CompactedError,

@@ -1,4 +1,5 @@
 import type { Channel, ChannelTls } from "@keelson/grpc";
+import type { ResponseHeader } from "@keelson/proto";
 import type { Clock, LeaseId, Logger, MemberId, Random, Revision } from "@keelson/types";
 import type { KeyValue } from "./key-value.ts";
 
@@ -113,6 +114,8 @@ export interface WatchEvent {
 export interface WatchBatch {
   readonly revision: Revision;
   readonly events: readonly WatchEvent[];
+  /** Of the server's response that brought it. */
+  readonly header: ResponseHeader | undefined;
 }
 
 export type WatchOptions = KeyRange & {

@@ -9,7 +9,6 @@ import {
 import type { Logger } from "@keelson/types";
 import type { Backoff } from "./backoff.ts";
 import type { Caller } from "./caller.ts";
-import { revisionOf } from "./convert.ts";
 import { EtcdError, toEtcdError } from "./errors.ts";
 import type { Endpoint } from "./pool.ts";
 import type { WatchOptions } from "./types.ts";
@@ -171,9 +170,8 @@ export class WatchHub implements WatcherHost {
   }
 
   #onProgress(stream: Stream, response: WatchResponse, watcher: Watcher | undefined): void {
-    const revision = revisionOf(response.header);
-    if (watcher !== undefined) watcher.onProgress(revision);
-    else if (response.watchId === -1n) for (const one of stream.byId.values()) one.onProgress(revision);
+    if (watcher !== undefined) watcher.onProgress(response);
+    else if (response.watchId === -1n) for (const one of stream.byId.values()) one.onProgress(response);
   }
 
   #onStreamError(error: EtcdError, endpoint: Endpoint | undefined): void {

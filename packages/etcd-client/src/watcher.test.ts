@@ -25,8 +25,8 @@ describe("Watcher", () => {
     expect(watcher.createRequest().startRevision).toBe(8n);
     watcher.onEvents(events(9, 9, 11));
     expect(watcher.createRequest().startRevision).toBe(12n);
-    watcher.onProgress(20);
-    watcher.onProgress(15);
+    watcher.onProgress(created(20));
+    watcher.onProgress(created(15));
     expect(watcher.createRequest().startRevision).toBe(21n);
   });
 
@@ -47,7 +47,7 @@ describe("Watcher", () => {
   it("never moves a watch of the future back", () => {
     const { watcher } = setUp({ startRevision: 100 });
     watcher.onCreated(created(7));
-    watcher.onProgress(50);
+    watcher.onProgress(created(50));
     expect(watcher.createRequest().startRevision).toBe(100n);
   });
 
@@ -59,7 +59,7 @@ describe("Watcher", () => {
     watcher.onEvents(events(3));
     expect(watcher.parked).toBe(true);
     watcher.onEvents(events(4));
-    watcher.onProgress(9);
+    watcher.onProgress(created(9));
     expect(watcher.createRequest().startRevision).toBe(4n);
     await watcher.next();
     expect(calls).toEqual([]);

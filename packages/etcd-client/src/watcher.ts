@@ -105,15 +105,16 @@ export class Watcher implements Watch {
     const last = events.at(-1)?.kv.modRevision;
     if (last === undefined) return;
     this.#next = last + 1;
-    this.#push({ revision: last, events });
+    this.#push({ revision: last, events, header: response.header });
     if (this.#queuedEvents > this.#maxEvents) this.#parked = true;
   }
 
-  /** Nothing below `revision` is still to come. */
-  onProgress(revision: number): void {
+  /** Nothing up to the response's revision is still to come. */
+  onProgress(response: WatchResponse): void {
+    const revision = revisionOf(response.header);
     if (this.over || this.#parked || this.#next === undefined || revision + 1 < this.#next) return;
     this.#next = revision + 1;
-    if (this.#options.progressNotify === true) this.#push({ revision, events: [] });
+    if (this.#options.progressNotify === true) this.#push({ revision, events: [], header: response.header });
   }
 
   /** Ends the watch with an error, after what is queued. */
