@@ -9,6 +9,7 @@ export const CONF_CHANGE_TYPES = [
   "ConfChangeUpdateNode",
   "ConfChangeAddLearnerNode",
 ] as const;
+/** One of {@link CONF_CHANGE_TYPES}. */
 export type ConfChangeType = (typeof CONF_CHANGE_TYPES)[number];
 
 /**
@@ -20,6 +21,7 @@ export const CONF_CHANGE_TRANSITIONS = [
   "ConfChangeTransitionJointImplicit",
   "ConfChangeTransitionJointExplicit",
 ] as const;
+/** One of {@link CONF_CHANGE_TRANSITIONS}. */
 export type ConfChangeTransition = (typeof CONF_CHANGE_TRANSITIONS)[number];
 
 /** The older form: one change, never joint. `id` is etcd's own and 0n elsewhere. */
@@ -30,6 +32,7 @@ export interface ConfChange {
   readonly id: bigint;
 }
 
+/** What happens to one member. Node 0 means nothing. */
 export interface ConfChangeSingle {
   readonly type: ConfChangeType;
   readonly nodeId: MemberId;
@@ -42,6 +45,7 @@ export interface ConfChangeV2 {
   readonly context: Uint8Array;
 }
 
+/** A membership change in either form. */
 export type AnyConfChange = ConfChange | ConfChangeV2;
 
 /** A change with the defaults filled in: `confChange({ changes: [...] })`. */
@@ -49,6 +53,7 @@ export function confChange(fields: Partial<ConfChangeV2> = {}): ConfChangeV2 {
   return { transition: "ConfChangeTransitionAuto", changes: [], context: NO_BYTES, ...fields };
 }
 
+/** Whether the change is in the newer form. */
 export function isConfChangeV2(cc: AnyConfChange): cc is ConfChangeV2 {
   return "changes" in cc;
 }

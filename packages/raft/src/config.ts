@@ -43,6 +43,7 @@ export interface RaftConfig {
   readonly stepDownOnRemoval?: boolean;
 }
 
+/** A {@link RaftConfig} with all defaults filled in. */
 export type ResolvedConfig = Required<RaftConfig>;
 
 const quiet: RaftLogger = { debug() {}, info() {}, warn() {}, error() {} };

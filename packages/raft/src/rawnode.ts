@@ -27,7 +27,7 @@ import {
 } from "./types.ts";
 
 /** Why a message from outside was not taken. A peer's proposal can be dropped; the rest is a faulty or unknown peer. */
-export type StepOutcome = StepResult | "local-message" | "peer-not-found";
+export type StepOutcome = StepResult | "local-message" | "peer-not-found" | "malformed";
 
 /** A member to start a new cluster with. */
 export interface Peer {
@@ -148,12 +148,17 @@ export class RawNode {
     return applyConfChange(this.#raft, asV2(cc));
   }
 
-  /** Feeds a message from a peer, or a response from this node's storage. */
+  /**
+   * Feeds a message from a peer, or a response from this node's storage. The transport must see to it that a peer does
+   * not claim to be the storage (`isLocalTarget(m.from)`).
+   * @throws RaftDecodeError, ConfChangeError for a membership change or snapshot that is illegal; nothing was changed then
+   */
   step(m: Message): StepOutcome {
     if (!isLocalTarget(m.from)) {
       if (isLocalMessage(m.type)) return "local-message";
       if (isResponseMessage(m.type) && this.#raft.tracker.get(m.from) === undefined) return "peer-not-found";
     }
+    if (isMalformed(m)) return "malformed";
     return step(this.#raft, m);
   }
 
@@ -295,4 +300,22 @@ export class RawNode {
     const before = this.#hardState;
     return log.committed !== before.commit || term !== before.term || vote !== before.vote;
   }
+}
+
+/** What no correct peer sends, and what would break the log or the node if it were taken. */
+function isMalformed(m: Message): boolean {
+  if (m.type === "MsgApp") return !followsOn(m);
+  if (m.type === "MsgProp") return m.entries.length === 0;
+  return m.type === "MsgReadIndex" && m.entries.length !== 1;
+}
+
+/** Whether entries are consecutive from their anchor, and their terms never fall nor exceed the leader's. */
+function followsOn({ index, logTerm, term, entries }: Message): boolean {
+  let before = logTerm;
+  for (let i = 0; i < entries.length; i++) {
+    const e = entries[i] as Entry;
+    if (e.index !== index + 1 + i || e.term < before) return false;
+    before = e.term;
+  }
+  return before <= term;
 }

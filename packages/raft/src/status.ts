@@ -33,6 +33,7 @@ export interface Status extends BasicStatus {
   readonly progress: ReadonlyMap<MemberId, ProgressStatus>;
 }
 
+/** The glance of a node. */
 export function basicStatus(r: Raft): BasicStatus {
   return {
     id: r.id,
@@ -46,6 +47,7 @@ export function basicStatus(r: Raft): BasicStatus {
   };
 }
 
+/** The full status of a node. */
 export function fullStatus(r: Raft): Status {
   const progress = new Map<MemberId, ProgressStatus>();
   if (r.state === "StateLeader") {

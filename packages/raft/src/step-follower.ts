@@ -120,6 +120,7 @@ export function handleAppend(r: Raft, m: Message): void {
   r.send(resp);
 }
 
+/** Takes the commit index from the leader and answers with the context, which confirms reads. */
 export function handleHeartbeat(r: Raft, m: Message): void {
   r.log.commitTo(m.commit);
   const resp = newMessage("MsgHeartbeatResp", m.from);
@@ -127,6 +128,7 @@ export function handleHeartbeat(r: Raft, m: Message): void {
   r.send(resp);
 }
 
+/** Starts over from a snapshot if it is ahead, and says where this log stands then. */
 export function handleSnapshot(r: Raft, m: Message): void {
   const snap = m.snapshot ?? EMPTY_SNAPSHOT;
   const { index, term } = snap.metadata;

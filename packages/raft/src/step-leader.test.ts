@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { bytes, message, TestNetwork, TestNode, text } from "../test/harness/network.ts";
+import { bytes, entriesOfTerms, message, TestNetwork, TestNode, text } from "../test/harness/network.ts";
 import { confChange, parseConfChanges } from "./conf-change.ts";
 import { RaftDecodeError } from "./errors.ts";
+import type { Entry } from "./types.ts";
 
 const reads = (n: TestNode): [string, number][] => n.reads.map((r) => [text(r.context), r.index]);
 
@@ -196,10 +197,23 @@ describe("membership changes", () => {
 });
 
 describe("messages that do not belong here", () => {
+  const [one] = entriesOfTerms(1, [1]) as [Entry];
+  const append = (index: number, logTerm: number, entries: Entry[]) =>
+    message("MsgApp", 2n, 1n, { term: 3, index, logTerm, entries });
   it.each([
     ["a local one from the network", message("MsgHup", 2n, 1n), "local-message"],
     ["a storage response from a peer", message("MsgStorageAppendResp", 2n, 1n), "local-message"],
     ["an answer from a stranger", message("MsgAppResp", 9n, 1n, { term: 1 }), "peer-not-found"],
-    ["a proposal that nobody can take", message("MsgProp", 2n, 1n, { entries: [] }), "proposal-dropped"],
+    [
+      "a proposal that nobody can take",
+      message("MsgProp", 2n, 1n, { entries: entriesOfTerms(0, [0]) }),
+      "proposal-dropped",
+    ],
+    ["an empty proposal", message("MsgProp", 2n, 1n), "malformed"],
+    ["a read without its context", message("MsgReadIndex", 2n, 1n), "malformed"],
+    ["entries with a gap", append(0, 0, [{ ...one, index: 2 }]), "malformed"],
+    ["terms that fall", append(1, 2, [{ ...one, index: 2 }]), "malformed"],
+    ["terms above the leader's", append(0, 0, [{ ...one, term: 9 }]), "malformed"],
+    ["an append in order", append(0, 0, [one]), "ok"],
   ])("%s", (_title, m, want) => expect(new TestNode(1n).node.step(m)).toBe(want));
 });

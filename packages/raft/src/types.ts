@@ -2,6 +2,7 @@ import type { MemberId } from "@keelson/types";
 
 /** Kinds of log entries; the position is the number on the wire (raftpb.EntryType). */
 export const ENTRY_TYPES = ["EntryNormal", "EntryConfChange", "EntryConfChangeV2"] as const;
+/** One of {@link ENTRY_TYPES}. */
 export type EntryType = (typeof ENTRY_TYPES)[number];
 
 /** Kinds of messages; the position is the number on the wire (raftpb.MessageType). */
@@ -31,6 +32,7 @@ export const MESSAGE_TYPES = [
   "MsgStorageApplyResp",
   "MsgForgetLeader",
 ] as const;
+/** One of {@link MESSAGE_TYPES}. */
 export type MessageType = (typeof MESSAGE_TYPES)[number];
 
 /** Roles of a node, under upstream's names because they are printed and served by `/metrics` and Status. */
@@ -45,8 +47,9 @@ export const LOCAL_APPLY_THREAD: MemberId = 0xffff_ffff_ffff_fffen;
 
 /** The empty byte string that stands for "absent". Shared: do not write to it. */
 export const NO_BYTES: Uint8Array = new Uint8Array(0);
-/** The shared empty lists of messages that carry nothing. */
+/** The shared empty list of messages that carry no entries. */
 export const NO_ENTRIES: readonly Entry[] = Object.freeze([]);
+/** See {@link NO_ENTRIES}. */
 export const NO_MESSAGES: readonly Message[] = Object.freeze([]);
 
 /** One slot of the replicated log. Immutable once it has an index. */
@@ -84,6 +87,7 @@ export interface ConfState {
   readonly autoLeave: boolean;
 }
 
+/** Where in the log a snapshot stands, and the membership there. */
 export interface SnapshotMetadata {
   readonly confState: ConfState;
   readonly index: number;
@@ -149,7 +153,9 @@ export interface ReadState {
 /** How a leader proves that it still leads before it answers a read. `lease-based` trusts clocks; it needs checkQuorum. */
 export type ReadOnlyOption = "safe" | "lease-based";
 
+/** The hard state of a node that has never run. */
 export const EMPTY_HARD_STATE: HardState = Object.freeze({ term: 0, vote: NONE, commit: 0 });
+/** A membership of nobody. */
 export const EMPTY_CONF_STATE: ConfState = Object.freeze({
   voters: [],
   learners: [],
@@ -157,11 +163,13 @@ export const EMPTY_CONF_STATE: ConfState = Object.freeze({
   learnersNext: [],
   autoLeave: false,
 });
+/** No snapshot. */
 export const EMPTY_SNAPSHOT: Snapshot = Object.freeze({
   data: NO_BYTES,
   metadata: Object.freeze({ confState: EMPTY_CONF_STATE, index: 0, term: 0 }),
 });
 
+/** Whether two hard states are equal. */
 export function sameHardState(a: HardState, b: HardState): boolean {
   return a.term === b.term && a.vote === b.vote && a.commit === b.commit;
 }

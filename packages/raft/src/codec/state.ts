@@ -28,6 +28,7 @@ export function decodeEntry(bytes: Uint8Array): Entry {
   return readEntry(new WireReader(bytes, "Entry"));
 }
 
+/** Writes the fields of an entry. */
 export function writeEntry(w: WireWriter, e: Entry): void {
   if (e.type !== "EntryNormal") w.uint(1, ENTRY_TYPES.indexOf(e.type));
   if (e.term !== 0) w.uint(2, e.term);
@@ -35,6 +36,7 @@ export function writeEntry(w: WireWriter, e: Entry): void {
   if (e.data.length > 0) w.data(4, e.data);
 }
 
+/** Reads an entry up to the end of `r`. @throws RaftDecodeError */
 export function readEntry(r: WireReader): Entry {
   let type: EntryType = "EntryNormal";
   let term = 0;
@@ -128,12 +130,14 @@ export function decodeSnapshot(bytes: Uint8Array): Snapshot {
   return readSnapshot(new WireReader(bytes, "Snapshot"));
 }
 
+/** Bytes of a snapshot when encoded. */
 export function snapshotBytes(s: Snapshot): number {
   const meta = metadataBytes(s.metadata);
   const data = s.data.length > 0 ? 1 + varintBytes(s.data.length) + s.data.length : 0;
   return data + 1 + varintBytes(meta) + meta;
 }
 
+/** Writes the fields of a snapshot. */
 export function writeSnapshot(w: WireWriter, s: Snapshot): void {
   if (s.data.length > 0) w.data(1, s.data);
   w.header(2, metadataBytes(s.metadata));
@@ -143,6 +147,7 @@ export function writeSnapshot(w: WireWriter, s: Snapshot): void {
   w.uint(3, s.metadata.term);
 }
 
+/** Reads a snapshot up to the end of `r`. @throws RaftDecodeError */
 export function readSnapshot(r: WireReader): Snapshot {
   let data: Uint8Array = NO_BYTES;
   let metadata: SnapshotMetadata = { confState: EMPTY_CONF_STATE, index: 0, term: 0 };

@@ -5,8 +5,11 @@ import { varintBytes } from "../size.ts";
 
 /** Wire types. Groups (3, 4) are not used by anyone any more and are refused. */
 export const VARINT = 0;
+/** Eight bytes. */
 export const FIXED64 = 1;
+/** A length and as many bytes. */
 export const BYTES = 2;
+/** Four bytes. */
 export const FIXED32 = 5;
 
 const scratch = new DataView(new ArrayBuffer(8));

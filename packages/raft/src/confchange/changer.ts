@@ -12,6 +12,7 @@ export interface Membership {
   readonly progress: ProgressMap;
 }
 
+/** Where every membership starts. */
 export const EMPTY_MEMBERSHIP: Membership = { config: EMPTY_TRACKER_CONFIG, progress: new Map() };
 
 /** The same as {@link Membership}, open for changes. */
@@ -24,6 +25,7 @@ interface Draft {
   autoLeave: boolean;
 }
 
+/** What new members start with. */
 export interface ChangerLimits {
   /** The last index of the leader's log: where new members are probed first. */
   readonly lastIndex: number;

@@ -16,6 +16,7 @@ export interface TrackerConfig {
 /** What a leader tracks of each member. */
 export type ProgressMap = ReadonlyMap<MemberId, Progress>;
 
+/** A membership of nobody. */
 export const EMPTY_TRACKER_CONFIG: TrackerConfig = {
   voters: [new Set(), new Set()],
   learners: new Set(),

@@ -56,6 +56,7 @@ const OUTCOME_TEXT: Readonly<Record<StepOutcome, string>> = {
   "proposal-dropped": "raft proposal dropped",
   "local-message": "raft: cannot step raft local message",
   "peer-not-found": "raft: cannot step as peer not found",
+  malformed: "malformed message",
 };
 
 /** Throws what upstream would return as an error. */

@@ -8,12 +8,14 @@ const ROUGH_TICKS = 800;
 const QUIET_TICKS_MAX = 2_000;
 
 // SEED=n replays one run; SIM_SEEDS=n runs more. Each run draws its own options, faults and sizes.
+const seedsAsked = process.env["SIM_SEEDS"];
+
 describe("raft simulation", () => {
-  it("raft-sim", async () => {
+  it("raft-sim", { timeout: seedsAsked === undefined ? 60_000 : 24 * 3_600_000 }, async () => {
     let withoutLeader = 0;
     const { seedsRun } = await withSeeds("raft-sim", {
       seeds: 40,
-      budgetMs: process.env["SIM_SEEDS"] === undefined ? 4_000 : Number.POSITIVE_INFINITY,
+      budgetMs: seedsAsked === undefined ? 4_000 : Number.POSITIVE_INFINITY,
       run: ({ rng, trace }) => {
         const cluster = new SimCluster(rng, trace);
         for (let i = 0; i < ROUGH_TICKS; i++) cluster.rough();
