@@ -94,8 +94,8 @@ export class KeyIndex {
 
   #splitLeaf(): void {
     const { leaf, at } = this;
-    // Ascending keys fill their leaves: at the right edge, only the new key moves on.
-    const cut = at === FANOUT && leaf.next === undefined ? FANOUT - 1 : FANOUT >>> 1;
+    // Keys that ascend, as a whole or within a prefix, fill their leaves: a key at the end takes one neighbour along.
+    const cut = at === FANOUT ? FANOUT - 1 : FANOUT >>> 1;
     const right = new Leaf();
     leaf.moveTail(cut, right);
     right.next = leaf.next;

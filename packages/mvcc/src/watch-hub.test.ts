@@ -141,6 +141,8 @@ it("cancels a slow watcher that a compaction has overtaken, and no other", () =>
   }
   t.store.compact(4);
   expect(t.hub.pull(slow, 1e6)).toEqual({ type: "compacted", compactRevision: 4 });
+  t.hub.cancel(slow);
+  expect(() => t.hub.pull(slow, 1e6)).toThrow("the watcher is in this hub");
   expect(t.hub.size).toBe(1);
   t.put("a");
   expect(shown(t.hub.pull(fast, 1e6))).toBe("+a@7");

@@ -127,9 +127,10 @@ export class WatchHub {
     return { type: "created", watcher };
   }
 
-  /** Takes a watcher out. */
+  /** Takes a watcher out. One that is out already (a compaction did that) stays out. */
   cancel(watcher: Watcher): void {
-    const state = this.#own(watcher);
+    const state = watcher as WatcherState;
+    if (state.removed) return;
     state.removed = true;
     this.#watchers.delete(state);
     this.#group.delete(state);
