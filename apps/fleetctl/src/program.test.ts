@@ -127,7 +127,9 @@ describe("A1.2 and A1.4 commands", () => {
 
   it("global units never block", async () => {
     files["g.service"] = `${HELLO}\n[X-Fleet]\nGlobal=true\n`;
-    expect(await fleetctl("start g.service")).toEqual(ok("Unit g.service inactive\nTriggered global unit g.service start\n"));
+    expect(await fleetctl("start g.service")).toEqual(
+      ok("Unit g.service inactive\nTriggered global unit g.service start\n"),
+    );
     await eventually(() => managers.every((manager) => manager.running().includes("g.service")));
     expect(await fleetctl("stop g.service")).toMatchObject(
       ok("Triggered global unit g.service stop\n", expect.any(String)),

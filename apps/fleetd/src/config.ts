@@ -81,7 +81,7 @@ export function loadConfig(
     ttlMs,
     restartGraceMs: duration("restart_grace"),
     drainOnStop: parseBool(text("drain_on_stop"), what("drain_on_stop")),
-    manager: managerChoice(text),
+    manager: managerChoice(text, env["XDG_RUNTIME_DIR"]),
     memoryPath: join(dirname(join(text("units_directory"), ".")), "agent.json"),
     listen: parseList(text("listen"), what("listen")),
     tokenLimit: parseInteger(text("token_limit"), what("token_limit"), 1, 65_535),
@@ -112,12 +112,15 @@ function etcdConfig(text: (name: SettingName) => string, requestTimeoutMs: numbe
   };
 }
 
-function managerChoice(text: (name: SettingName) => string): ManagerChoice {
+function managerChoice(text: (name: SettingName) => string, runtimeDirectory: string | undefined): ManagerChoice {
   const kind = text("unit_manager");
   if (kind === "embedded") return { kind, socketPath: text("unit_manager_socket") };
   if (kind !== "systemd") throw new ConfigError(`--unit-manager is systemd or embedded, not ${JSON.stringify(kind)}`);
-  const isUser = parseBool(text("systemd_user"), "--systemd-user");
-  return { kind, unitsDirectory: text("units_directory"), isUser };
+  const unitsDirectory = text("units_directory");
+  if (!parseBool(text("systemd_user"), "--systemd-user")) return { kind, unitsDirectory };
+  if (runtimeDirectory === undefined) throw new ConfigError("--systemd-user needs XDG_RUNTIME_DIR");
+  const busAddress = `unix:path=${runtimeDirectory}/bus`;
+  return { kind, unitsDirectory, busAddress, journalctl: ["journalctl", "--user"] };
 }
 
 function machineId(given: string): string {

@@ -7,8 +7,10 @@ export type ManagerChoice =
       readonly kind: "systemd";
       /** Holds the unit files. */
       readonly unitsDirectory: string;
-      /** The manager of the calling user instead of the system's. */
-      readonly isUser: boolean;
+      /** Default: the system's bus. */
+      readonly busAddress?: string;
+      /** How to run journalctl. Default `["journalctl"]`. */
+      readonly journalctl?: readonly [string, ...string[]];
     }
   | {
       readonly kind: "embedded";
@@ -28,8 +30,8 @@ export async function openManager(choice: ManagerChoice, logger: Logger): Promis
     const { connectUnitManager } = await import("@keelson/linux");
     return { manager: connectUnitManager(choice.socketPath, { logger }), launchProof: "invocation" };
   }
-  const { openSystemd } = await import("./systemd.ts");
-  return { manager: await openSystemd(choice, logger), launchProof: "memory" };
+  const { SystemdUnitManager } = await import("@keelson/dbus");
+  return { manager: new SystemdUnitManager({ ...choice, logger }), launchProof: "memory" };
 }
 
 /** The life of an embedded unit manager's own process; returns after SIGTERM or SIGINT, when all units have ended. */
