@@ -64,6 +64,16 @@ it.each<[string, Partial<RangeOptions>, string, number, boolean]>([
   expect([show(result.kvs), result.count, result.more, result.revision]).toEqual([want, count, more, 4]);
 });
 
+it("keys only has no leases, unless it had to sort by value", () => {
+  const store = newStore();
+  for (const key of ["a", "b"]) store.put({ key: b(key), value: b("v"), lease: 4n });
+  const leases = (o: Partial<RangeOptions>) => store.range({ ...ALL, keysOnly: true, ...o }).kvs.map((kv) => kv.lease);
+  expect(leases({})).toEqual([0n, 0n]);
+  expect(leases({ sortTarget: "value" })).toEqual([4n, 4n]);
+  expect(leases({ key: b("a"), end: undefined })).toEqual([0n]);
+  expect(leases({ key: b("a"), end: undefined, sortTarget: "value" })).toEqual([4n]);
+});
+
 it("answers a bad revision with etcd's texts", () => {
   const store = storeWith("a", "b", "c");
   store.compact(3);

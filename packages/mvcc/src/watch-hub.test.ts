@@ -117,6 +117,20 @@ it("gives the same event objects to everybody and finds prevKv once", () => {
   expect(bytesToKey(two.events[0]?.prevKv?.value as Uint8Array)).toBe("1");
 });
 
+it("has prevKv even if a compaction took it between the write and the pull", () => {
+  const t = setUp();
+  t.put("a", "1");
+  const watcher = t.watch("a", "", { prevKv: true });
+  t.put("a", "2");
+  t.put("b");
+  t.store.compact(4);
+  t.store.scrub(100);
+  const pulled = t.hub.pull(watcher, 1e6);
+  expect(pulled.type === "events" && pulled.events.map((e) => bytesToKey(e.prevKv?.value as Uint8Array))).toEqual([
+    "1",
+  ]);
+});
+
 it("says once that a watcher is ready, and lets it pull at once", () => {
   const t = setUp();
   const got: string[] = [];
