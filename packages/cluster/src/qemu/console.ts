@@ -1,0 +1,22 @@
+/** What the image prints on the console once it is up (image/rootfs/usr/lib/keelson/boot-report). */
+const BOOT_REPORT = /keelson: \S+ reached multi-user\.target (\d+\.\d+) s after the kernel started/g;
+
+/** Seconds from the kernel's start to multi-user.target of every boot that a console shows, oldest first. Pure. */
+export function bootTimes(consoleText: string): number[] {
+  return [...consoleText.matchAll(BOOT_REPORT)].map((match) => Number(match[1]));
+}
+
+/** The lines of a program in a journal of `journalctl --output=short-iso --no-hostname`. Pure. */
+export function linesOf(journal: string, identifier: string): string {
+  const wanted = new RegExp(`^\\S+ ${identifier}\\[\\d+\\]: `);
+  let own = false;
+  return journal
+    .split("\n")
+    .filter((line) => {
+      // Lines after the first of a message are indented.
+      if (!/^\s/.test(line)) own = wanted.test(line);
+      return own && line !== "";
+    })
+    .map((line) => `${line}\n`)
+    .join("");
+}
