@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { uptime } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { markedProcesses, signalProcess } from "./process-tree.ts";
 
 /** What is written down about a running invocation, so that a later process can end what a killed manager left. */
@@ -9,6 +10,9 @@ interface InvocationRecord {
   readonly groups: readonly number[];
   readonly bootMs: number;
 }
+
+/** Times that {@link killLeftovers} looks again, every 10 ms. */
+const ROUNDS_MAX = 200;
 
 const bootMs = () => Math.round(Date.now() - uptime() * 1000);
 
@@ -36,7 +40,7 @@ export function forgetInvocation(directory: string, unit: string): void {
  *
  * @returns how many processes (Linux) or process groups (elsewhere) were killed
  */
-export function killLeftovers(directory: string): number {
+export async function killLeftovers(directory: string): Promise<number> {
   const run = join(directory, "run");
   if (!existsSync(run)) return 0;
   let killed = 0;
@@ -54,14 +58,18 @@ export function killLeftovers(directory: string): number {
     rmSync(join(run, file), { force: true });
   }
   if (process.platform !== "linux" || ids.size === 0) return killed;
-  // A process may fork while we look: go on until none is found.
-  for (let round = 0; round < 20; round++) {
+  // A process may fork while we look: go on until none is left. Death by SIGKILL takes a moment too.
+  const seen = new Set<number>();
+  for (let round = 0; round < ROUNDS_MAX; round++) {
     const pids = markedProcesses(ids, () => true);
     if (pids.length === 0) break;
-    for (const pid of pids) signalProcess(pid, 9);
-    killed += pids.length;
+    for (const pid of pids) {
+      signalProcess(pid, 9);
+      seen.add(pid);
+    }
+    await delay(10);
   }
-  return killed;
+  return seen.size;
 }
 
 function parseRecord(text: string): InvocationRecord | undefined {

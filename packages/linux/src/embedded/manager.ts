@@ -103,7 +103,7 @@ export class EmbeddedUnitManager implements UnitManager {
     makeDirectories(directory);
     const lock = lockDirectory(directory);
     try {
-      const killed = killLeftovers(directory);
+      const killed = await killLeftovers(directory);
       installNotifyShim(join(directory, "bin"));
       const manager = new EmbeddedUnitManager(options, lock);
       if (killed > 0) manager.#log.debug("ended processes of a killed unit manager", { killed });

@@ -81,11 +81,17 @@ export class UnitRuntime {
   }
 
   /** Asks for a job and waits for its end. */
-  job(job: Job): Promise<JobResult> {
+  async job(job: Job): Promise<JobResult> {
     const waiter = Promise.withResolvers<JobResult>();
     this.#waiters[job].push(waiter);
-    this.#dispatch({ type: job });
-    return waiter.promise;
+    // The clock's timers let the process end. While somebody waits, as at shutdown, it must not.
+    const hold = setInterval(() => {}, TIMER_MS_MAX);
+    try {
+      this.#dispatch({ type: job });
+      return await waiter.promise;
+    } finally {
+      clearInterval(hold);
+    }
   }
 
   /** Ends timers and watches of a unit that runs no process. */
