@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { it } from "vitest";
 import { hashIgnoresScrub, history, keepsOnlyReadable, ranges, storeEqualsModel } from "./naive-model.ts";
 
-const numRuns = 1500;
+const numRuns = 500;
 
 it("equals the naive model at every revision, through txns, compactions, scrubs and restores", () => {
   fc.assert(fc.property(history, ranges, storeEqualsModel), { numRuns });
