@@ -1,6 +1,6 @@
 import { Etcd, type EtcdOptions } from "@keelson/etcd";
 import { Channel } from "@keelson/grpc";
-import { KV, Maintenance, type RangeResponse } from "@keelson/proto";
+import { KV, Maintenance, type PutResponse, type RangeResponse } from "@keelson/proto";
 import { eventually, freePort, type TempDir, tempDir } from "@keelson/testkit";
 import { type Logger, silentLogger } from "@keelson/types";
 
@@ -18,7 +18,7 @@ export class TestClient implements Disposable {
     this.channel = new Channel(target(url));
   }
 
-  put(key: string, value: string, timeoutMs = 10_000): Promise<{ header?: { revision: bigint } }> {
+  put(key: string, value: string, timeoutMs = 10_000): Promise<PutResponse> {
     return this.channel.unary(KV.method.put, { key: bytes(key), value: bytes(value) }, { timeoutMs });
   }
 

@@ -1,0 +1,1 @@
+import { KeyRange, type WatchHub } from "@keelson/mvcc";
