@@ -1,18 +1,20 @@
-import { chmod, copyFile, mkdir, mkdtemp, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { copyFile, mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { buildBase } from "./base.ts";
 import { hashTree, keyOf, readDefinition } from "./definition.ts";
 import { writeDisk } from "./disk.ts";
 import { requireBuildHost } from "./host.ts";
 import { writeInitramfs } from "./initramfs.ts";
 import { compareLock, formatLock, judgeChanges, type PackageLock, parseLock } from "./lock.ts";
-import { type ImageManifest, MANIFEST_VERSION } from "./manifest.ts";
+import { type ImageManifest, MANIFEST_VERSION, readManifest } from "./manifest.ts";
 import { resolveMirror } from "./mirror.ts";
 import { buildNode, bundlePrograms, removeTree } from "./programs.ts";
 import { type Progress, silentProgress } from "./progress.ts";
-import { assembleRootfs } from "./rootfs.ts";
+import { assembleRootfs, type RootfsOptions } from "./rootfs.ts";
 import { run } from "./run.ts";
+import { builtKey, publish, storeOf } from "./store.ts";
 
 export interface BuildOptions {
   /** The repository: `image/`, `apps/`, `scripts/bundle.ts` and the workspace's Node. */
@@ -30,6 +32,8 @@ export interface BuildOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Raise when the same inputs give another image than before. */
+const BUILD_VERSION = 1;
 const LOCK_FILE = "packages.lock.json";
 
 /** The default output of builds of a repository. */
@@ -39,7 +43,8 @@ export function defaultOutput(repository: string): string {
 
 /**
  * Builds the image: `disk.img` (GPT, ext4), `vmlinuz`, `initramfs.cpio` for direct boot, `rootfs/` for containers,
- * and `manifest.json`, which is written last. The outputs replace those of an earlier build only when all is done.
+ * and `manifest.json`. The output is a link that moves to the new image when all of it is there; nothing is built
+ * when the image of these inputs is there already.
  * @throws {HostToolsError} when the host lacks something; {@link ImageBuildError} and others when a step fails.
  */
 export async function buildImage(options: BuildOptions): Promise<ImageManifest> {
@@ -77,31 +82,30 @@ export async function buildImage(options: BuildOptions): Promise<ImageManifest> 
   }
 
   const node = await buildNode(repository, cacheDir, progress);
-  await mkdir(join(output, ".."), { recursive: true });
-  const work = await mkdtemp(`${output}.work-`);
-  await chmod(work, 0o755);
+  const store = storeOf(output);
+  await mkdir(store, { recursive: true });
+  const work = join(store, `${randomBytes(6).toString("hex")}.work-${process.pid}`);
+  await mkdir(work, { mode: 0o755 });
   try {
     progress.step("bundle the programs");
     const bundles = join(work, "bundles");
     await mkdir(bundles);
     const programs = await bundlePrograms(repository, bundles, progress);
-    progress.step("put the root file system together");
+    const inputs = {
+      base: keyOf(base.lock, definition.settings),
+      definition: await hashTree(definition.directory),
+      programs: await hashTree(bundles),
+    };
+    const key = keyOf(BUILD_VERSION, inputs, node.version);
+    if ((await builtKey(output)) === key) {
+      progress.step("the image is up to date");
+      await removeTree(work);
+      return await readManifest(output);
+    }
     const { epoch, version } = await describeSource(repository);
-    const rootfs = join(work, "rootfs");
-    await assembleRootfs({ target: rootfs, base, definition, node, programs, version, epoch });
-    progress.step("write the disk");
-    const seed = keyOf(definition.settings, base.lock, node.version);
-    const disk = await writeDisk({
-      target: join(work, "disk.img"),
-      rootfs,
-      espMiB: definition.settings.espMiB,
-      rootMiB: definition.settings.rootMiB,
-      seed,
-      epoch,
-      signal: options.signal,
-    });
-    await copyFile(base.kernel, join(work, "vmlinuz"));
-    await writeInitramfs(join(work, "initramfs.cpio"), base, definition);
+    const parts = { work, base, definition, node, programs, epoch, version, progress, signal: options.signal };
+    const disk = await writeParts(parts);
+    await removeTree(bundles);
     const manifest: ImageManifest = {
       manifestVersion: MANIFEST_VERSION,
       name: definition.settings.name,
@@ -113,25 +117,64 @@ export async function buildImage(options: BuildOptions): Promise<ImageManifest> 
       packages: Object.keys(base.lock.packages).length,
       programs: programs.bundles.map(({ name, bytes }) => ({ name, bytes })),
       rootGuid: disk.rootGuid,
-      sizes: {
-        rootfsBytes: await treeBytes(rootfs),
-        diskBytes: disk.sizeBytes,
-        diskUsedBytes: (await stat(join(work, "disk.img"))).blocks * 512,
-        kernelBytes: (await stat(join(work, "vmlinuz"))).size,
-        initramfsBytes: (await stat(join(work, "initramfs.cpio"))).size,
-      },
-      setuidFiles: await setuidFiles(rootfs),
-      inputs: { definition: await hashTree(definition.directory), base: keyOf(base.lock) },
+      sizes: await measure(work),
+      setuidFiles: await countSetuid(join(work, "rootfs")),
+      inputs: { ...inputs, key },
       buildMs: Math.round(performance.now() - startedMs),
     };
-    await removeTree(bundles);
     await writeFile(join(work, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
-    await swapIn(work, output);
+    const image = join(store, `${key}-${basename(work).slice(0, 12)}`);
+    await rename(work, image);
+    await publish(image, output);
     return manifest;
   } catch (error) {
     await removeTree(work);
     throw error;
   }
+}
+
+interface Parts extends Omit<RootfsOptions, "target"> {
+  readonly work: string;
+  readonly progress: Progress;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Writes the tree, the disk, the kernel and the initramfs into the work folder. */
+async function writeParts(parts: Parts): Promise<{ rootGuid: string }> {
+  const { work, base, definition, progress } = parts;
+  progress.step("put the root file system together");
+  const rootfs = join(work, "rootfs");
+  await assembleRootfs({ ...parts, target: rootfs });
+  progress.step("write the disk");
+  const disk = await writeDisk({
+    target: join(work, "disk.img"),
+    rootfs,
+    espMiB: definition.settings.espMiB,
+    rootMiB: definition.settings.rootMiB,
+    seed: keyOf(definition.settings, base.lock, parts.node.version),
+    epoch: parts.epoch,
+    signal: parts.signal,
+  });
+  await copyFile(base.kernel, join(work, "vmlinuz"));
+  await writeInitramfs(join(work, "initramfs.cpio"), base, definition);
+  return disk;
+}
+
+async function measure(work: string): Promise<ImageManifest["sizes"]> {
+  const disk = await stat(join(work, "disk.img"));
+  const bytes = async (name: string) => (await stat(join(work, name))).size;
+  const tree = await run("du", ["-s", "--block-size=1", "--apparent-size", join(work, "rootfs")]);
+  return {
+    rootfsBytes: Number(tree.split("\t")[0]),
+    diskBytes: disk.size,
+    diskUsedBytes: disk.blocks * 512,
+    kernelBytes: await bytes("vmlinuz"),
+    initramfsBytes: await bytes("initramfs.cpio"),
+  };
+}
+
+async function countSetuid(rootfs: string): Promise<number> {
+  return (await run("find", [rootfs, "-xdev", "-type", "f", "-perm", "/6000"])).split("\n").filter(Boolean).length;
 }
 
 export function defaultCacheDir(): string {
@@ -151,29 +194,10 @@ async function replaceFile(path: string, content: string): Promise<void> {
   await rename(`${path}.${process.pid}`, path);
 }
 
-/** Moves the finished folder into its place. Folders cannot be exchanged in one step by Node; the gap is two renames. */
-async function swapIn(work: string, output: string): Promise<void> {
-  const old = `${output}.old-${process.pid}`;
-  const hadOld = await rename(output, old).then(
-    () => true,
-    () => false,
-  );
-  await rename(work, output);
-  if (hadOld) await removeTree(old);
-}
-
 /** Version and time of the source: from git where there is one, so that equal commits give equal images. */
 async function describeSource(repository: string): Promise<{ epoch: number; version: string }> {
   const { version } = JSON.parse(await readFile(join(repository, "package.json"), "utf8")) as { version: string };
   const git = await run("git", ["-C", repository, "log", "-1", "--format=%ct %h"]).catch(() => "0 unknown");
   const [time = "0", commit = "unknown"] = git.trim().split(" ");
   return { epoch: Number(time), version: `${version}+${commit}` };
-}
-
-async function treeBytes(directory: string): Promise<number> {
-  return Number((await run("du", ["-s", "--block-size=1", "--apparent-size", directory])).split("\t")[0]);
-}
-
-async function setuidFiles(rootfs: string): Promise<number> {
-  return (await run("find", [rootfs, "-xdev", "-type", "f", "-perm", "/6000"])).split("\n").filter(Boolean).length;
 }

@@ -27,7 +27,13 @@ export interface ImageManifest {
   };
   readonly setuidFiles: number;
   /** Hashes of what went in. */
-  readonly inputs: { readonly definition: string; readonly base: string };
+  readonly inputs: {
+    readonly base: string;
+    readonly definition: string;
+    readonly programs: string;
+    /** Of all of them: equal keys are equal images. */
+    readonly key: string;
+  };
   readonly buildMs: number;
 }
 

@@ -1,4 +1,4 @@
-import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { keyOf } from "./definition.ts";
 import { ImageBuildError } from "./errors.ts";
@@ -66,7 +66,7 @@ export async function bundlePrograms(repository: string, workDir: string, progre
     const packageJson = await readFile(join(appDir, "package.json"), "utf8").catch(() => undefined);
     if (packageJson === undefined) continue;
     const bin = (JSON.parse(packageJson) as { bin?: Record<string, string> }).bin ?? {};
-    const out = await mkdtemp(join(workDir, `bundle-${app}-`));
+    const out = join(workDir, app);
     progress.detail(`bundle ${app}`);
     await run(process.execPath, [join(repository, "scripts/bundle.ts"), appDir, out]);
     for (const name of Object.keys(bin)) {

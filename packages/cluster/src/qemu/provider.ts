@@ -2,7 +2,6 @@ import { accessSync, constants } from "node:fs";
 import { cp, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { ClusterError, ProviderUnavailableError } from "../errors.ts";
 import type { MachineProvider, MachineSpec } from "../port.ts";
 import { checkSpecs } from "../spec.ts";
@@ -33,8 +32,8 @@ const BOOT_TIMEOUT_MS = { kvm: 60_000, tcg: 240_000 } as const;
 const HOST_NETWORK_ADDRESS = "10.0.2.15";
 
 export interface QemuProviderOptions {
-  /** A folder that `osctl build` made. Default: `out/image` of this repository. */
-  readonly image?: string;
+  /** A folder that `osctl build` made; it must not change while machines run (see `pinImage`). */
+  readonly image: string;
   /** Where machines live; it is kept, with their disks. Default: a temporary directory that is removed at the end. */
   readonly directory?: string;
   readonly memoryMiB?: number;
@@ -45,14 +44,12 @@ export interface QemuProviderOptions {
   readonly acceleration?: Acceleration;
 }
 
-/** The image that `osctl build` makes when nothing is said. */
-export function defaultImageDirectory(): string {
-  return fileURLToPath(new URL("../../../../out/image", import.meta.url));
+/** Why this host cannot run our VMs, as one line that says what to do; undefined when it can. */
+export function whyNotQemu(): string | undefined {
+  return findQemu() === undefined ? `${QEMU} not found: apt-get install qemu-system-x86` : undefined;
 }
 
-/** Why this host cannot run our VMs, as one line that says what to do; undefined when it can. */
-export async function whyNotQemu(image = defaultImageDirectory()): Promise<string | undefined> {
-  if (findQemu() === undefined) return `${QEMU} not found: apt-get install qemu-system-x86`;
+async function whyNotImage(image: string): Promise<string | undefined> {
   for (const name of ["vmlinuz", "initramfs.cpio", "disk.img"]) {
     if ((await stat(join(image, name)).catch(() => undefined)) === undefined) {
       return `there is no image in ${image}: run osctl build (as root, on Debian)`;
@@ -84,7 +81,7 @@ export class QemuProvider implements MachineProvider {
   #directory = "";
   #machines: QemuMachine[] = [];
 
-  constructor(options: QemuProviderOptions = {}) {
+  constructor(options: QemuProviderOptions) {
     this.#options = options;
   }
 
@@ -104,8 +101,8 @@ export class QemuProvider implements MachineProvider {
   async start(specs: readonly MachineSpec[], options: { signal?: AbortSignal } = {}): Promise<readonly QemuMachine[]> {
     checkSpecs(specs);
     if (this.#machines.length > 0) throw new ClusterError("this provider has started its machines already");
-    const image = this.#options.image ?? defaultImageDirectory();
-    const problem = await whyNotQemu(image);
+    const { image } = this.#options;
+    const problem = whyNotQemu() ?? (await whyNotImage(image));
     if (problem !== undefined) throw new ProviderUnavailableError(problem);
     const qemu = findQemu() ?? QEMU;
     this.#acceleration = this.#options.acceleration ?? (await probeAcceleration(qemu, join(image, "vmlinuz")));
