@@ -83,7 +83,7 @@ export class ProcessCluster implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#processes.map((p) => p?.[Symbol.asyncDispose]()));
+    await Promise.all(this.#processes.map(async (p) => p?.[Symbol.asyncDispose]()));
     await this.dir[Symbol.asyncDispose]();
   }
 }

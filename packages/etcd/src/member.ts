@@ -16,7 +16,7 @@ import { AppliedStore } from "./applied-store.ts";
 import { generationRecord, type LoadedMember, loadState } from "./boot.ts";
 import type { ServerConfig } from "./config.ts";
 import { EtcdError, type EtcdErrorCode, MemberFailedError } from "./core/errors.ts";
-import { generationPrefix } from "./core/keys.ts";
+import { generationPrefix, generationRange } from "./core/keys.ts";
 import { ReadRounds } from "./core/read-rounds.ts";
 import type { ApplyOutcome, StateMachine } from "./core/state-machine.ts";
 import { LogStore } from "./log-store.ts";
@@ -73,7 +73,7 @@ export class Member implements DriverHandler {
   readonly #driver: RaftDriver;
   readonly #reads: ReadRounds;
   readonly #timers: Disposable[] = [];
-  readonly #waitingTerm: (() => void)[] = [];
+  readonly #waitingForLeader = new Set<() => void>();
   #applied: AppliedStore;
   #state: StateMachine;
   #soft: SoftState = { lead: 0n, raftState: "StateFollower" };
@@ -114,6 +114,9 @@ export class Member implements DriverHandler {
     this.transport.start({
       onMessage: (m) => this.#onMessage(m),
       onUnreachable: (id) => this.#driver.call(() => this.#driver.node.reportUnreachable(id)),
+      onNotSent: (m) => {
+        if (m.type === "MsgProp") this.proposals.notSent(m.entries);
+      },
       onSnapshot: (m, chunks) => this.#receiveSnapshot(m, chunks),
       onRequest: (from, body) => this.onPeerRequest(from, body),
     });
@@ -200,8 +203,11 @@ export class Member implements DriverHandler {
   proposeConfChange(build: (id: bigint) => Parameters<RawNode["proposeConfChange"]>[0]): Promise<ApplyOutcome> {
     if (this.#stopped) return Promise.reject(new EtcdError("ERR_STOPPED"));
     return new Promise((resolve, reject) => {
-      const timeout = this.clock.after(this.requestTimeoutMs, () => reject(new EtcdError("ERR_TIMEOUT")));
       const id = this.proposals.nextId();
+      const timeout = this.clock.after(this.requestTimeoutMs, () => {
+        this.#confChanges.delete(id);
+        reject(new EtcdError("ERR_TIMEOUT"));
+      });
       this.#confChanges.set(id, (outcome) => {
         timeout[Symbol.dispose]();
         if (outcome.error === undefined) resolve(outcome);
@@ -210,6 +216,7 @@ export class Member implements DriverHandler {
       this.#driver.call(() => {
         if (this.#driver.node.proposeConfChange(build(id)) === "ok") return;
         this.#confChanges.delete(id);
+        timeout[Symbol.dispose]();
         reject(new EtcdError("ERR_NO_LEADER"));
       });
     });
@@ -246,11 +253,13 @@ export class Member implements DriverHandler {
     while (this.leader === 0n) {
       if (this.nowMs() >= deadline || this.#stopped) return false;
       await new Promise<void>((resolve) => {
-        const timer = this.clock.after(Math.min(50, timeoutMs), resolve);
-        this.#waitingTerm.push(() => {
+        const done = () => {
           timer[Symbol.dispose]();
+          this.#waitingForLeader.delete(done);
           resolve();
-        });
+        };
+        const timer = this.clock.after(deadline - this.nowMs(), done);
+        this.#waitingForLeader.add(done);
       });
     }
     return true;
@@ -276,8 +285,9 @@ export class Member implements DriverHandler {
     if (before.raftState === "StateLeader" && soft.raftState !== "StateLeader") this.#state.lessor.demote();
     if (soft.lead !== before.lead) {
       this.#reads.leaderChanged();
+      this.proposals.retry();
       this.#events.onLeaderChange?.(soft.lead, term);
-      if (soft.lead !== 0n) for (const fn of this.#waitingTerm.splice(0)) fn();
+      if (soft.lead !== 0n) for (const done of Array.from(this.#waitingForLeader)) done();
     }
     if (soft.raftState === "StateLeader" && before.raftState !== "StateLeader") this.#leaderSinceMs = this.nowMs();
   }
@@ -356,7 +366,7 @@ export class Member implements DriverHandler {
 
   #tick(): void {
     const now = this.nowMs();
-    this.proposals.expire(now);
+    this.proposals.tick(now);
     this.#reads.expire(now);
     this.#driver.tick();
     if (!this.#state.lessor.primary) return;
@@ -511,8 +521,14 @@ export class Member implements DriverHandler {
       throw new SnapshotError("the snapshot is older than the state");
     const generation = ++this.#lastStagedGeneration;
     this.logger.info("receiving database snapshot", { from: m.from, index: m.snapshot.metadata.index });
-    const records = await writeSnapshot(this.#store, generation, chunks);
-    this.logger.info("received database snapshot", { from: m.from, records });
+    try {
+      const records = await writeSnapshot(this.#store, generation, chunks);
+      this.logger.info("received database snapshot", { from: m.from, records });
+    } catch (error) {
+      // A part of it is of no use to anybody.
+      await deleteRangeInParts(this.#store, generationRange(generation), { sync: false });
+      throw error;
+    }
     this.#driver.step({ ...m, snapshot: { data: encodeRound(generation), metadata: m.snapshot.metadata } });
   }
 
@@ -540,7 +556,7 @@ export class Member implements DriverHandler {
     for (const read of this.#reads.clear()) read.failed("timeout");
     for (const [, done] of this.#confChanges) done({ error: new EtcdError(code) });
     this.#confChanges.clear();
-    for (const fn of this.#waitingTerm.splice(0)) fn();
+    for (const done of Array.from(this.#waitingForLeader)) done();
   }
 
   /** Milliseconds for which this member has led. */

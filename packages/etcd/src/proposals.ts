@@ -1,6 +1,6 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { type InternalRaftRequest, InternalRaftRequestSchema, RequestHeaderSchema } from "@keelson/proto";
-import type { RawNode } from "@keelson/raft";
+import type { Entry, RawNode } from "@keelson/raft";
 import type { MemberId, Random } from "@keelson/types";
 import { EtcdError, type EtcdErrorCode } from "./core/errors.ts";
 import type { ApplyOutcome } from "./core/state-machine.ts";
@@ -31,6 +31,8 @@ export class Proposals {
   /** By the identity of the bytes: entries that never left this process need not be decoded again. */
   #byData = new WeakMap<Uint8Array, Pending>();
   #queue: Pending[] = [];
+  /** Given to Raft and certainly not sent to the leader: to be proposed again, but not at once. */
+  #notSent: Pending[] = [];
   #bytes = 0;
   #nextId: bigint;
 
@@ -102,12 +104,36 @@ export class Proposals {
    * a message still on its way may yet bring one back, so the error says that the outcome is unknown.
    */
   leaderChanged(term: number): void {
+    this.retry();
     for (const p of this.#byId.values()) {
       if (p.term !== undefined && p.term < term) this.#fail(p, "ERR_TIMEOUT_LEADER_FAIL");
     }
   }
 
-  expire(nowMs: number): void {
+  /** These entries were on their way to the leader and certainly did not get out of the process. */
+  notSent(entries: readonly Entry[]): void {
+    for (const { data } of entries) {
+      const pending = this.#byData.get(data);
+      if (pending !== undefined) this.#notSent.push(pending);
+    }
+  }
+
+  /** Proposes again what was not sent. */
+  retry(): void {
+    if (this.#notSent.length === 0) return;
+    const again = this.#notSent.filter((p) => this.#byId.has(p.id));
+    this.#notSent = [];
+    for (const p of again) p.term = undefined;
+    this.#queue = [...again, ...this.#queue];
+  }
+
+  /** Time passed: tries again, and gives up on what waited too long. */
+  tick(nowMs: number): void {
+    this.retry();
+    this.#expire(nowMs);
+  }
+
+  #expire(nowMs: number): void {
     for (const p of this.#byId.values()) {
       // All have the same patience, so the first that is in time ends the search.
       if (p.deadlineMs > nowMs) return;

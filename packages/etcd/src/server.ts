@@ -99,6 +99,11 @@ export class EtcdServer {
     this.#ready.reject(new EtcdError("ERR_STOPPED"));
   }
 
+  /** Whether the member has been loaded; until then the parts below throw. */
+  get isStarted(): boolean {
+    return this.#member !== undefined;
+  }
+
   get clusterId(): ClusterId {
     return this.#clusterId;
   }

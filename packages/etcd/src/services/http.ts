@@ -93,11 +93,10 @@ async function checks(server: EtcdServer, req: HttpRequest): Promise<HttpRespons
 async function readFails(server: EtcdServer, linearizable: boolean): Promise<string | undefined> {
   if (server.member.stopped) return "etcdserver: server stopped";
   if (!linearizable) return undefined;
-  const timeout = new Promise<never>((_resolve, reject) => {
-    server.clock.after(CHECK_TIMEOUT_MS, () => reject(new EtcdError("ERR_TIMEOUT")));
-  });
+  const timeout = Promise.withResolvers<never>();
+  using _timer = server.clock.after(CHECK_TIMEOUT_MS, () => timeout.reject(new EtcdError("ERR_TIMEOUT")));
   try {
-    await Promise.race([server.member.readIndex(), timeout]);
+    await Promise.race([server.member.readIndex(), timeout.promise]);
     return undefined;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);

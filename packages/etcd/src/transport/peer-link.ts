@@ -56,12 +56,17 @@ export class PeerLink {
     return this.#socket === undefined ? undefined : this.#clock.monotonicMs() - this.#connectedAtMs;
   }
 
-  send(messages: readonly Message[]): void {
+  /** False when they were certainly not sent. */
+  send(messages: readonly Message[]): boolean {
     const socket = this.#socket;
-    if (socket === undefined || socket.writableLength > BUFFER_BYTES_MAX) return this.#onUnreachable();
+    if (socket === undefined || socket.writableLength > BUFFER_BYTES_MAX) {
+      this.#onUnreachable();
+      return false;
+    }
     socket.cork();
     for (const m of messages) socket.write(encodeFrame(FRAME.message, encodeMessage(m)));
     socket.uncork();
+    return true;
   }
 
   request(body: Uint8Array, timeoutMs: number): Promise<Uint8Array> {

@@ -10,6 +10,8 @@ export interface PeerHandler {
   onMessage(message: Message): void;
   /** A message to this member could not be delivered. */
   onUnreachable(id: MemberId): void;
+  /** This message certainly never left the process, for example because the peer is not connected. Optional knowledge. */
+  onNotSent(message: Message): void;
   /**
    * A peer streams the whole applied state at the position in `message` (a MsgSnap). Resolves when it is stored and handed
    * to Raft; rejects to tell the sender that it failed.
@@ -25,7 +27,10 @@ export interface PeerTransport {
   start(handler: PeerHandler): void;
   /** Who the other members are, now and whenever that changes. */
   setPeers(peers: readonly PeerAddress[]): void;
-  /** Sends messages, best effort and in order for each peer: never waits, drops what does not fit. */
+  /**
+   * Sends messages, best effort: in order and at most once for each peer (a proposal that came twice would be applied
+   * twice). Never waits, drops what does not fit.
+   */
   send(messages: readonly Message[]): void;
   /** Streams a snapshot without holding up other messages. Rejects when the peer does not confirm it. */
   sendSnapshot(message: Message, chunks: AsyncIterable<Uint8Array>): Promise<void>;

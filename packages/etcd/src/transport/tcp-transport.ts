@@ -60,9 +60,8 @@ export class TcpTransport implements PeerTransport {
   send(messages: readonly Message[]): void {
     const byPeer = Map.groupBy(messages, (m) => m.to);
     for (const [id, list] of byPeer) {
-      const link = this.#links.get(id);
-      if (link === undefined) this.#handler?.onUnreachable(id);
-      else link.send(list);
+      if (this.#links.get(id)?.send(list) === true) continue;
+      for (const m of list) this.#handler?.onNotSent(m);
     }
   }
 
