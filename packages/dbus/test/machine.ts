@@ -5,10 +5,13 @@ import { SystemdUnitManager, type SystemdUnitManagerOptions } from "../src/manag
 export const problem = systemdContainerProblem("/lib/systemd/systemd");
 if (problem !== undefined) process.stderr.write(`skipping the tests against systemd: ${problem}\n`);
 
-/** Boots the host's own systemd with as little as it can do. */
+/** Another root file system than the host's to test against: `KEELSON_TEST_ROOTFS=out/image/rootfs`. */
+const lowerdir = process.env["KEELSON_TEST_ROOTFS"] ?? "/";
+
+/** Boots the host's own systemd, or that of another root, with as little as it can do. */
 export async function bootMachine(): Promise<SystemdContainer> {
   const quiet = ["systemd.unit=basic.target", "fstab=no", "systemd.getty_auto=no", "systemd.mask=timers.target"];
-  const machine = await SystemdContainer.start({ lowerdirs: ["/"], hostname: "systemd", arguments: quiet });
+  const machine = await SystemdContainer.start({ lowerdirs: [lowerdir], hostname: "systemd", arguments: quiet });
   await machine.waitBoot();
   await machine.exec(["mkdir", "-p", "/run/scratch"]);
   return machine;

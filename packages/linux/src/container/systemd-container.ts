@@ -156,8 +156,9 @@ export class SystemdContainer implements AsyncDisposable {
       const full = { ...record, init };
       writeRecord(stateDirectory, full);
       const exited = cleanUpAfter(launcher, full, stateDirectory);
+      exited.catch(() => {}); // told to whoever waits for it
       const container = new SystemdContainer(full, machineId, consoleLog, exited);
-      options.signal?.addEventListener("abort", () => void container.kill(), { once: true });
+      options.signal?.addEventListener("abort", () => void container.kill().catch(() => {}), { once: true });
       return container;
     } catch (error) {
       await endRecorded(record);

@@ -77,6 +77,10 @@ export class BadSettingError extends CoreError<"ERR_BAD_SETTING"> {
   readonly code = "ERR_BAD_SETTING";
 }
 
+/** Why a notify service may wait in vain. */
+export const NOTIFY_WARNING =
+  "readiness is heard from the program systemd-notify only: there is no NOTIFY_SOCKET under the embedded unit manager";
+
 const DEFAULT_TIMEOUT_MS = 90_000;
 
 /**
@@ -171,6 +175,7 @@ class ServiceReader {
 
   #type(): ServiceType {
     const value = this.#value("Type") ?? (this.#values("ExecStart").length === 0 ? "oneshot" : "simple");
+    if (value === "notify") this.#warn(NOTIFY_WARNING);
     if (value === "simple" || value === "exec" || value === "oneshot" || value === "notify") return value;
     if (value === "idle") return "simple"; // simple, after a delay that only matters on a boot console
     return this.#refuse(

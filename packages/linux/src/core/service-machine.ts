@@ -1,6 +1,6 @@
 import type { ActiveState, ExecCommand, JobResult } from "@keelson/unit";
 import { EXIT_EXEC, type ProcessExit, resultOf, type ServiceResult, StartLimit, shallRestart } from "./exit.ts";
-import type { ServiceConfig } from "./service-config.ts";
+import { NOTIFY_WARNING, type ServiceConfig } from "./service-config.ts";
 
 /** Source: `systemctl --state=help`, "service unit substates", those that occur here. */
 export type ServiceState =
@@ -370,6 +370,7 @@ export class ServiceMachine {
       case "start":
       case "start-post":
         this.#note(`${this.#state} operation timed out; stopping`);
+        if (this.#state === "start" && this.#config.type === "notify") this.#note(NOTIFY_WARNING);
         return this.#enterSignal("stop-sigterm", "timeout");
       case "stop":
         this.#note("stopping timed out; terminating");
