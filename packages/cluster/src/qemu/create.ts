@@ -1,35 +1,15 @@
-import { fileURLToPath } from "node:url";
-import { ensureImage, type PinnedImage, type Progress } from "@keelson/image-builder";
+import type { PinnedImage } from "@keelson/image-builder";
 import { ProviderUnavailableError } from "../errors.ts";
+import { type ImageOptions, takeImage } from "../image.ts";
 import { QemuProvider, type QemuProviderOptions, whyNotQemu } from "./provider.ts";
 
-export interface CreateQemuProviderOptions extends Omit<QemuProviderOptions, "image"> {
-  /** Default: this repository. */
-  readonly repository?: string;
-  /** Says what the build of the image does. Default: steps on standard error. */
-  readonly progress?: Progress;
-  readonly signal?: AbortSignal;
-}
-
-/** The repository that this file is in. */
-export function repositoryDirectory(): string {
-  return fileURLToPath(new URL("../../../..", import.meta.url));
-}
-
-/** Steps on standard error. */
-export const stderrProgress: Progress = {
-  step: (text) => void process.stderr.write(`image: ${text}\n`),
-  detail: () => {},
-  warn: (text) => void process.stderr.write(`image: warning: ${text}\n`),
-};
+export interface CreateQemuProviderOptions extends Omit<QemuProviderOptions, "image">, ImageOptions {}
 
 /** A provider of VMs of the repository's image as it is now; builds the image first where its inputs changed. */
 export async function createQemuProvider(options: CreateQemuProviderOptions = {}): Promise<QemuProvider> {
   const problem = whyNotQemu();
   if (problem !== undefined) throw new ProviderUnavailableError(problem);
-  const { repository = repositoryDirectory(), progress = stderrProgress, signal, ...rest } = options;
-  const image = await ensureImage({ repository, progress, signal });
-  return new PinnedQemuProvider(image, rest);
+  return new PinnedQemuProvider(await takeImage(options), options);
 }
 
 class PinnedQemuProvider extends QemuProvider {

@@ -5,9 +5,10 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { ClusterError, MachineStateError } from "../errors.ts";
 import { readTail } from "../files.ts";
+import { linesOf } from "../journal.ts";
 import type { ExecResult, Machine, MachineService, MachineSpec, MachineState } from "../port.ts";
 import { waitFor } from "../wait.ts";
-import { bootTimes, linesOf } from "./console.ts";
+import { bootTimes } from "./console.ts";
 import { DebugChannel } from "./debug-channel.ts";
 import { Qmp } from "./qmp.ts";
 

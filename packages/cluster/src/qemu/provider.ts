@@ -3,13 +3,7 @@ import { cp, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promi
 import { availableParallelism, tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { ClusterError, ProviderUnavailableError } from "../errors.ts";
-import type { MachineProvider, MachineSpec } from "../port.ts";
-import { checkSpecs } from "../spec.ts";
-import { type Acceleration, qemuArguments } from "./arguments.ts";
-import { freePorts } from "./free-ports.ts";
-import { Hub } from "./hub.ts";
-import { probeAcceleration } from "./kvm.ts";
-import { machineFiles, QemuMachine } from "./machine.ts";
+import { completeGroups } from "../groups.ts";
 import {
   EMULATED_TIMING,
   ETCD_CLIENT_PORT,
@@ -20,7 +14,14 @@ import {
   type NodeAddress,
   networkFile,
   type Timing,
-} from "./node-config.ts";
+} from "../node-config.ts";
+import type { MachineProvider, MachineSpec } from "../port.ts";
+import { checkSpecs } from "../spec.ts";
+import { type Acceleration, qemuArguments } from "./arguments.ts";
+import { freePorts } from "./free-ports.ts";
+import { Hub } from "./hub.ts";
+import { probeAcceleration } from "./kvm.ts";
+import { machineFiles, QemuMachine } from "./machine.ts";
 import { createOverlay } from "./qcow2.ts";
 import type { LinkFaults } from "./switch.ts";
 
@@ -184,14 +185,8 @@ export class QemuProvider implements MachineProvider {
   }
 
   async partition(groups: readonly (readonly string[])[]): Promise<void> {
-    const known = new Set(this.#machines.map((machine) => machine.spec.name));
-    const seen = new Set<string>();
-    for (const name of groups.flat()) {
-      if (!known.has(name)) throw new ClusterError(`cannot partition: there is no machine ${name}`);
-      if (seen.has(name)) throw new ClusterError(`cannot partition: ${name} is in two groups`);
-      seen.add(name);
-    }
-    this.#hub.partition(groups);
+    const names = this.#machines.map((machine) => machine.spec.name);
+    this.#hub.partition(completeGroups(names, groups));
   }
 
   async heal(): Promise<void> {

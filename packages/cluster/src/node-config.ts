@@ -1,4 +1,4 @@
-import type { MachineSpec } from "../port.ts";
+import type { MachineSpec } from "./port.ts";
 
 /** Times of etcd and fleet, in milliseconds. */
 export interface Timing {
