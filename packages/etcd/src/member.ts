@@ -53,6 +53,9 @@ const SCRUB_RECORDS = 1_000;
 const SCRUB_PAUSE_MS = 5;
 /** Committed entries that may wait to be applied before new requests are refused (upstream: maxGapBetweenApplyAndCommitIndex). */
 const APPLY_GAP_MAX = 5_000;
+/** The others must have noticed, too, before one campaigns; and not two at once. */
+const GONE_PAUSE_MS = 30;
+const GONE_SPREAD_MS = 150;
 const EXPIRED_LEASES_PER_TICK = 50;
 const CHECKPOINTS_PER_TICK = 500;
 
@@ -68,6 +71,7 @@ export class Member implements DriverHandler {
   readonly transport: PeerTransport;
   readonly proposals: Proposals;
   readonly #store: KvStore;
+  readonly #random: Random;
   readonly #events: MemberEvents;
   readonly #log: LogStore;
   readonly #driver: RaftDriver;
@@ -89,6 +93,7 @@ export class Member implements DriverHandler {
     this.logger = deps.logger;
     this.transport = deps.transport;
     this.#store = deps.store;
+    this.#random = deps.random;
     this.#events = events;
     this.id = loaded.identity.memberId;
     this.#state = loaded.state;
@@ -114,6 +119,7 @@ export class Member implements DriverHandler {
     this.transport.start({
       onMessage: (m) => this.#onMessage(m),
       onUnreachable: (id) => this.#driver.call(() => this.#driver.node.reportUnreachable(id)),
+      onGone: (id) => this.#peerGone(id),
       onNotSent: (m) => {
         if (m.type === "MsgProp") this.proposals.notSent(m.entries);
       },
@@ -362,6 +368,26 @@ export class Member implements DriverHandler {
   #onMessage(m: Message): void {
     if (this.#state.members.isRemoved(m.from)) return;
     this.#driver.step(m);
+  }
+
+  /**
+   * A leader whose process has ended need not be waited for: followers forget it and one of them campaigns soon, with a
+   * pre-vote, so that nothing happens if the others still hear from it. Only a hint: an election at any time is safe.
+   */
+  #peerGone(id: MemberId): void {
+    if (id !== this.leader) return;
+    const { node } = this.#driver;
+    this.#driver.call(() => {
+      if (node.basicStatus().lead !== id || node.basicStatus().raftState !== "StateFollower") return;
+      this.logger.info("the leader has gone; starting an election early", { leader: id });
+      node.forgetLeader();
+      const delayMs = GONE_PAUSE_MS + this.#random.below(GONE_SPREAD_MS);
+      this.clock.after(delayMs, () =>
+        this.#driver.call(() => {
+          if (node.basicStatus().lead === 0n && node.basicStatus().raftState === "StateFollower") node.campaign();
+        }),
+      );
+    });
   }
 
   #tick(): void {

@@ -30,6 +30,7 @@ export class PeerLink {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #onUnreachable: () => void;
+  readonly #onGone: () => void;
   #socket: Socket | undefined;
   #connectedAtMs = 0;
   #heardMs = 0;
@@ -42,12 +43,17 @@ export class PeerLink {
   readonly #asked = new Map<number, Asked>();
   #failing = false;
 
-  constructor(address: PeerAddress, ids: PeerIds, deps: { clock: Clock; logger: Logger; onUnreachable: () => void }) {
+  constructor(
+    address: PeerAddress,
+    ids: PeerIds,
+    deps: { clock: Clock; logger: Logger; onUnreachable: () => void; onGone: () => void },
+  ) {
     this.address = address;
     this.#ids = ids;
     this.#clock = deps.clock;
     this.#logger = deps.logger;
     this.#onUnreachable = deps.onUnreachable;
+    this.#onGone = deps.onGone;
     this.#connect();
   }
 
@@ -169,7 +175,16 @@ export class PeerLink {
     // Once for each outage, not once for each attempt.
     if (!this.#failing) this.#logger.warn("lost the connection to a peer", { peer: this.address.id, error });
     this.#failing = true;
+    if (isRefused(error)) this.#onGone();
     this.#retry = this.#clock.after(this.#backoffMs, () => this.#connect());
     this.#backoffMs = Math.min(this.#backoffMs * 2, BACKOFF_MAX_MS);
   }
+}
+
+/** Whether the peer's host said that nobody listens there. */
+function isRefused(error: unknown): boolean {
+  for (let e = error, depth = 0; e instanceof Error && depth < 4; e = e.cause, depth++) {
+    if ("code" in e && e.code === "ECONNREFUSED") return true;
+  }
+  return false;
 }

@@ -10,6 +10,8 @@ export interface PeerHandler {
   onMessage(message: Message): void;
   /** A message to this member could not be delivered. */
   onUnreachable(id: MemberId): void;
+  /** Nobody listens at this member's address any more: its process has ended. A hint, and optional knowledge. */
+  onGone(id: MemberId): void;
   /** This message certainly never left the process, for example because the peer is not connected. Optional knowledge. */
   onNotSent(message: Message): void;
   /**

@@ -92,7 +92,8 @@ export class TcpTransport implements PeerTransport {
   #newLink(peer: PeerAddress): PeerLink {
     const { clock, logger } = this.#options;
     const onUnreachable = () => this.#handler?.onUnreachable(peer.id);
-    return new PeerLink(peer, this.#idsTo(peer.id), { clock, logger, onUnreachable });
+    const onGone = () => this.#handler?.onGone(peer.id);
+    return new PeerLink(peer, this.#idsTo(peer.id), { clock, logger, onUnreachable, onGone });
   }
 
   #idsTo(to: MemberId): { clusterId: ClusterId; from: MemberId; to: MemberId } {
