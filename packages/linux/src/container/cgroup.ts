@@ -44,13 +44,20 @@ export class Cgroup {
     }
   }
 
-  /** Kills every process in it and below, frozen ones too. */
+  /**
+   * Lets frozen processes run on, without waiting. A PID namespace whose PID 1 was killed waits for its frozen processes
+   * for ever: they must be thawed to meet their signal.
+   */
+  thaw(): void {
+    const freeze = join(this.path, "cgroup.freeze");
+    if (existsSync(freeze)) writeFileSync(freeze, "0");
+  }
+
+  /** Kills every process in it and below. */
   kill(): void {
     const kill = join(this.path, "cgroup.kill"); // since Linux 5.14
     if (existsSync(kill)) writeFileSync(kill, "1");
-    // A namespace whose PID 1 was killed waits for its frozen processes for ever: let them meet their signal.
-    const freeze = join(this.path, "cgroup.freeze");
-    if (existsSync(freeze)) writeFileSync(freeze, "0");
+    this.thaw();
   }
 
   /** Kills what is left in it, and removes it with everything below. */

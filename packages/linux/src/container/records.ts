@@ -72,8 +72,9 @@ export async function endRecorded(record: ContainerRecord): Promise<void> {
   const { init } = record;
   if (init !== undefined && isRunning(init)) {
     process.kill(init.pid, "SIGKILL");
-    new Cgroup(record.cgroup).kill();
-    for (let i = 0; i < 500 && isRunning(init); i++) await delay(10);
+    new Cgroup(record.cgroup).thaw();
+    // Not killed with the rest of the cgroup: its launcher is in there and has to reap it first.
+    for (let i = 0; i < 500 && keyOf(init.pid)?.startTicks === init.startTicks; i++) await delay(10);
   }
   await new Cgroup(record.cgroup).remove();
   rmSync(record.scratch, { recursive: true, force: true });

@@ -209,7 +209,7 @@ export class SystemdContainer implements AsyncDisposable {
   async kill(): Promise<void> {
     if (isRunning(this.#init)) {
       process.kill(this.pid, "SIGKILL");
-      this.#cgroup.kill();
+      this.#cgroup.thaw();
     }
     await this.exited;
   }
