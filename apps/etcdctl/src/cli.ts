@@ -86,7 +86,7 @@ async function makePrinter(globals: { writeOut: string; hex: boolean }, valueOnl
     case "simple":
       return (await import("./printer/simple.ts")).simplePrinter({ hex, valueOnly });
     case "fields":
-      return (await import("./printer/fields.ts")).fieldsPrinter(hex);
+      return (await import("./printer/fields.ts")).fieldsPrinter();
     case "json":
       return (await import("./printer/json.ts")).jsonPrinter(hex);
     case "table":

@@ -19,7 +19,7 @@ export function addConcurrencyCommands(program: Command, context: Context): void
     .addHelpText("after", "\nExample:\n  etcdctl lock backup -- tar czf backup.tgz /data")
     .action(async (_name, _command, flags: { ttl: string }, command: Command) => {
       const [name, ...exec] = command.args;
-      if (name === undefined) return badArgs("lock takes one lock name argument and an optional command to execute");
+      if (name === undefined) return badArgs("lock takes a lock name argument and an optional command to execute");
       const ttl = Number(flags.ttl);
       if (!(ttl > 0)) return badArgs(`bad TTL ${flags.ttl}: expected seconds above 0`);
       const printer = await context.printer(command);

@@ -17,8 +17,9 @@ export function addEndpointCommand(program: Command, context: Context): void {
       const { client, endpoints } = await targets(context, flags, command);
       const rows = await Promise.all(
         endpoints.map(async (url) => {
-          const health = await client.cluster.health(url, { timeoutMs: context.globals(command).commandTimeoutMs });
-          return { endpoint: url, healthy: health.healthy, tookMs: health.tookMs, error: health.error?.message ?? "" };
+          const health = await client.cluster.health(url, limits(context, command));
+          const error = health.error?.message ?? (await alarmsOf(client, url, limits(context, command)));
+          return { endpoint: url, healthy: error === "", tookMs: health.tookMs, error };
         }),
       );
       context.io.out(printer.health(rows));
@@ -64,6 +65,19 @@ export function addEndpointCommand(program: Command, context: Context): void {
       context.io.out(printer.hashKv(rows));
       if (failed) throw new ExitError(Exit.ERROR, "");
     });
+}
+
+/** A member with an alarm is not healthy either. Empty when there is none. */
+async function alarmsOf(client: EtcdClient, url: string, limit: { timeoutMs: number }): Promise<string> {
+  const { AlarmType, Maintenance } = await import("@keelson/proto");
+  try {
+    const { alarms } = await client.cluster.at(url, Maintenance.method.alarm, { action: 0 }, limit);
+    const name = (a: number) =>
+      a === AlarmType.NOSPACE ? "NOSPACE " : a === AlarmType.CORRUPT ? "CORRUPT " : "UNKNOWN ";
+    return alarms.length === 0 ? "" : `Active Alarm(s): ${alarms.map((a) => name(a.alarm)).join("")}`;
+  } catch {
+    return "Unable to fetch the alarm list";
+  }
 }
 
 interface ClusterFlag {

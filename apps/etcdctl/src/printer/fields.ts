@@ -1,12 +1,12 @@
 import { Event_EventType, type KeyValue, type ResponseHeader, type ResponseOp } from "@keelson/proto";
-import { duration, hex16, quote } from "../go.ts";
+import { duration, quote } from "../go.ts";
 import type { Printer } from "./printer.ts";
 import { alarmName } from "./simple.ts";
 
 /** One `"Name" : value` a line. */
-export function fieldsPrinter(hex: boolean): Printer {
-  const id = (n: bigint) => (hex ? BigInt.asUintN(64, n).toString(16) : String(n));
-  const leaseId = (n: bigint) => (hex ? hex16(n) : String(n));
+export function fieldsPrinter(): Printer {
+  const id = (n: bigint) => String(n);
+  const leaseId = (n: bigint) => String(n);
   const f = (name: string, value: unknown) => `"${name}" : ${String(value)}\n`;
   const header = (h: ResponseHeader | undefined) =>
     f("ClusterID", id(h?.clusterId ?? 0n)) +
