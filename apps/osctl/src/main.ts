@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 import { resolve } from "node:path";
 import { formatErrorChain } from "@keelson/types";
-import { Command } from "commander";
+import { Command, CommanderError } from "commander";
 import { buildCommand } from "./commands/build.ts";
 import { manifestCommand } from "./commands/manifest.ts";
+import { runCommand } from "./commands/run.ts";
 import type { Io } from "./io.ts";
 
 const interrupt = new AbortController();
@@ -21,11 +22,17 @@ const program = new Command("osctl")
   .description("builds and runs Keelson OS")
   .version("0.1.0")
   .addCommand(buildCommand(io))
+  .addCommand(runCommand(io))
   .addCommand(manifestCommand(io));
+for (const command of [program, ...program.commands]) command.exitOverride();
 
 try {
   await program.parseAsync();
 } catch (error) {
-  io.err(`osctl: ${formatErrorChain(error)}\n`);
-  process.exitCode = 1;
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? 0 : 2;
+  } else {
+    io.err(`osctl: ${formatErrorChain(error)}\n`);
+    process.exitCode = 1;
+  }
 }

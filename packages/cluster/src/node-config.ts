@@ -15,7 +15,7 @@ export interface Timing {
 export const EMULATED_TIMING: Timing = { heartbeatMs: 400, electionMs: 4000, agentTtlMs: 6000 };
 
 /** For machines at full speed. */
-export const NATIVE_TIMING: Timing = { heartbeatMs: 100, electionMs: 1000, agentTtlMs: 4000 };
+export const NATIVE_TIMING: Timing = { heartbeatMs: 100, electionMs: 1000, agentTtlMs: 3000 };
 
 /** How machines see each other. */
 export interface NodeAddress {

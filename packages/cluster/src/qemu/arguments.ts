@@ -16,6 +16,8 @@ export interface VmOptions {
   /** Further arguments: serial port, cards, sockets. */
   readonly extra?: readonly string[];
   readonly kernelArguments?: readonly string[];
+  /** Whether the console shows only what goes wrong, and the boot report; default true. A line costs milliseconds. */
+  readonly isQuiet?: boolean;
 }
 
 /**
@@ -43,7 +45,7 @@ export function kernelCommandLine(options: VmOptions): string {
     "console=ttyS0",
     "root=PARTLABEL=root",
     "panic=-1",
-    "quiet",
+    ...(options.isQuiet === false ? ["systemd.show_status=1"] : ["quiet"]),
     ...(options.acceleration === "tcg" ? EMULATED_KERNEL : []),
     ...(options.machineId === undefined ? [] : [`systemd.machine_id=${options.machineId}`]),
     ...(options.hostname === undefined ? [] : [`systemd.hostname=${options.hostname}`]),

@@ -1,0 +1,93 @@
+import { describe, expect, it } from "vitest";
+import { linesOf } from "../journal.ts";
+import { etcdEnv, fleetEnv, NATIVE_TIMING, networkFile } from "../node-config.ts";
+import { qemuArguments, type VmOptions } from "./arguments.ts";
+import { bootTimes } from "./console.ts";
+import { decodeAnswer, encodeCommand } from "./debug-channel.ts";
+import { encodeOverlay } from "./qcow2.ts";
+
+const nodes = ["m1", "m2"].map((name, i) => ({
+  spec: { name, machineId: `${i}`.repeat(32), metadata: { disk: "ssd", quote: 'a"b' } },
+  peerAddress: `10.77.0.${i + 11}`,
+  hostAddress: "10.0.2.15",
+}));
+const [m1] = nodes;
+
+describe("what a machine is told", () => {
+  it("names all members to etcd, and where others reach this one", () => {
+    const env = etcdEnv(m1!, nodes, NATIVE_TIMING);
+    expect(env).toContain('ETCD_INITIAL_CLUSTER="m1=http://10.77.0.11:2380,m2=http://10.77.0.12:2380"\n');
+    expect(env).toContain('ETCD_ADVERTISE_CLIENT_URLS="http://10.77.0.11:2379"\n');
+    expect(env).toContain('ETCD_ELECTION_TIMEOUT="1000"\n');
+  });
+
+  it("gives fleet its own etcd first, and quotes what systemd would read", () => {
+    const env = fleetEnv(m1!, nodes, NATIVE_TIMING);
+    expect(env).toContain('FLEET_ETCD_SERVERS="http://127.0.0.1:2379,http://10.77.0.12:2379"\n');
+    expect(env).toContain('FLEET_METADATA="disk=ssd,quote=a\\"b"\n');
+  });
+
+  it("sets its cards by address", () => {
+    expect(networkFile("52:54:00:6b:00:01", "10.77.0.11/24")).toContain(
+      "MACAddress=52:54:00:6b:00:01\n\n[Network]\nAddress=10.77.0.11/24\n",
+    );
+  });
+});
+
+describe("QEMU's arguments", () => {
+  const options: VmOptions = {
+    acceleration: "tcg",
+    cpus: 1,
+    memoryMiB: 512,
+    kernel: "/i/vmlinuz",
+    initramfs: "/i/initramfs.cpio",
+    disk: { file: "/a,b/disk.qcow2", format: "qcow2" },
+    hostname: "m1",
+    fwCfg: { "opt/keelson/debug": "/a,b/debug" },
+  };
+
+  it("double the commas of paths", () => {
+    const args = qemuArguments(options);
+    expect(args).toContain("if=none,id=root,file=/a,,b/disk.qcow2,format=qcow2,cache=unsafe");
+    expect(args).toContain("name=opt/keelson/debug,file=/a,,b/debug");
+  });
+
+  it("leave the kernel's defences alone where CPUs are real", () => {
+    const line = (acceleration: "kvm" | "tcg") => {
+      const args = qemuArguments({ ...options, acceleration });
+      return args[args.indexOf("-append") + 1];
+    };
+    expect(line("tcg")).toContain("mitigations=off");
+    expect(line("kvm")).not.toContain("mitigations=off");
+    expect(line("kvm")).toContain("panic=-1");
+  });
+});
+
+it("writes an overlay whose header says what it lies on", () => {
+  const overlay = Buffer.from(encodeOverlay("/images/disk.img", 2 * 1024 ** 3));
+  expect(overlay.toString("latin1", 0, 4)).toBe("QFI\xfb");
+  const at = Number(overlay.readBigUInt64BE(8));
+  expect(overlay.toString("utf8", at, at + overlay.readUInt32BE(16))).toBe("/images/disk.img");
+  expect(Number(overlay.readBigUInt64BE(24))).toBe(2 * 1024 ** 3);
+  expect(overlay.readUInt32BE(36)).toBe(4); // 512 MiB an entry
+  expect(() => encodeOverlay("x".repeat(2000), 1)).toThrow(/too long/);
+});
+
+it("passes commands and answers through the debug channel as one line each", () => {
+  expect(encodeCommand(7, 1500, "echo 'a b'\nfalse")).toBe(
+    `7 2 ${Buffer.from("echo 'a b'\nfalse").toString("base64")}\n`,
+  );
+  expect(decodeAnswer(`7 3 ${Buffer.from("out\n").toString("base64")} -\n`)).toEqual({
+    id: "7",
+    result: { exitCode: 3, stdout: "out\n", stderr: "" },
+  });
+  expect(decodeAnswer("garbage")).toBeUndefined();
+});
+
+it("reads boot times from a console and a program's lines from a journal", () => {
+  const report = (s: string) => `x keelson: m1 reached multi-user.target ${s} s after the kernel started\n`;
+  expect(bootTimes(report("6.123") + report("10.000"))).toEqual([6.123, 10]);
+  const journal = "t1 etcd[1]: a\nt2 fleetd[2]: b\n      more of b\nt3 etcd[1]: c\n";
+  expect(linesOf(journal, "fleetd")).toBe("t2 fleetd[2]: b\n      more of b\n");
+  expect(linesOf(journal, "etcd")).toBe("t1 etcd[1]: a\nt3 etcd[1]: c\n");
+});
