@@ -9,6 +9,8 @@ export interface FaultsOptions {
   readonly clock: SimClock;
   readonly rng: Prng;
   readonly trace: Trace;
+  /** The longest pause between two harms. */
+  readonly paceMs: number;
   /** Called with what a member threw at its start: a disk that it refuses is a finding. */
   readonly onRefusedDisk: (member: SimMember, error: unknown) => void;
 }
@@ -37,9 +39,9 @@ export class SimFaults {
   }
 
   async #loop(): Promise<void> {
-    const { clock, rng } = this.#options;
+    const { clock, rng, paceMs } = this.#options;
     for (;;) {
-      await clock.sleep(rng.between(50, 1_500));
+      await clock.sleep(rng.between(20, paceMs));
       if (this.#healing) return;
       this.#harm();
     }

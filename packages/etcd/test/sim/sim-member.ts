@@ -3,6 +3,7 @@ import { SimStore } from "@keelson/storage/sim";
 import { type Prng, type SimClock, type SimClockView, SimDisk, type SimNetwork, type Trace } from "@keelson/testkit";
 import type { Logger, MemberId } from "@keelson/types";
 import { DEFAULT_CONFIG, EtcdServer, memberIdOf, type ServerConfig } from "../../src/index.ts";
+import type { Invariants } from "./sim-invariants.ts";
 import { type Packet, SimTransport } from "./sim-transport.ts";
 
 export const TOKEN = "sim";
@@ -23,6 +24,7 @@ export interface SimMemberOptions {
   readonly rng: Prng;
   readonly trace: Trace;
   readonly sabotage: Sabotage;
+  readonly invariants: Invariants;
 }
 
 const urlOf = (name: string): string => `http://${name}:2380`;
@@ -68,13 +70,13 @@ export class SimMember {
 
   /** Starts a new life on the disk. Rejects when the member refuses it. */
   async start(): Promise<void> {
-    const { name, names, clock, network, rng, sabotage } = this.#options;
+    const { name, names, clock, network, rng, sabotage, invariants } = this.#options;
     const life = ++this.#lives;
     const own = rng.fork(`life ${life}`);
     this.#death = Promise.withResolvers<void>();
     this.failure = undefined;
     const view = clock.view({ driftPpm: own.between(-200, 200), offsetMs: own.between(-500, 500) });
-    const transport = new SimTransport({ id: this.id, network, clock: view, life });
+    const transport = new SimTransport({ id: this.id, network, clock: view, life, onSend: (m) => invariants.sent(m) });
     const store = new SimStore({ disk: this.disk, clock: view });
     const config: ServerConfig = {
       ...DEFAULT_CONFIG,

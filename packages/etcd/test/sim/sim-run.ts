@@ -13,6 +13,7 @@ import {
 import { assert, type MemberId } from "@keelson/types";
 import { SimClients } from "./sim-clients.ts";
 import { SimFaults } from "./sim-faults.ts";
+import { Invariants } from "./sim-invariants.ts";
 import { type Sabotage, SimMember } from "./sim-member.ts";
 import type { Packet } from "./sim-transport.ts";
 import { type SeenEvents, SimWatcher } from "./sim-watcher.ts";
@@ -20,6 +21,8 @@ import { type SeenEvents, SimWatcher } from "./sim-watcher.ts";
 export interface SimOptions {
   /** Virtual milliseconds in which everything may fail. Default 12 s. */
   readonly chaosMs?: number;
+  /** The longest virtual pause between two faults. Default 1.5 s; shorter keeps the cluster in elections. */
+  readonly paceMs?: number;
   readonly sabotage?: Sabotage;
 }
 
@@ -34,6 +37,8 @@ export interface SimStats {
 
 /** A whole cluster that runs again must be in agreement within this virtual time. */
 const RECOVERY_MS = 60_000;
+/** A run has some five thousand; far more means that something spins. */
+const EVENTS_MAX = 300_000;
 const CLIENTS = 4;
 const KEYS = 5;
 const NAMES = ["a", "b", "c"];
@@ -51,8 +56,9 @@ export async function simulate({ rng, trace }: Omit<SeedRun, "seed">, options: S
   const fail = (error: unknown) => {
     failure ??= error;
   };
+  const invariants = new Invariants(fail);
   const members = NAMES.map(
-    (name) => new SimMember({ name, names: NAMES, clock, network, rng: rng.fork(name), trace, sabotage }),
+    (name) => new SimMember({ name, names: NAMES, clock, network, rng: rng.fork(name), trace, sabotage, invariants }),
   );
   const check = () => {
     if (failure !== undefined) throw failure;
@@ -77,17 +83,19 @@ export async function simulate({ rng, trace }: Omit<SeedRun, "seed">, options: S
     ...shared,
     network,
     rng: rng.fork("faults"),
+    paceMs: options.paceMs ?? 1_500,
     onRefusedDisk: (_member, error) => fail(error),
   });
   clients.finished.catch(fail);
 
   const chaosMs = options.chaosMs ?? 12_000;
-  await runSim(clock, { untilMs: chaosMs, check });
+  await runSim(clock, { untilMs: chaosMs, check, eventsMax: EVENTS_MAX });
   faults.heal();
-  await runSim(clock, { untilMs: chaosMs + 3_000, check });
+  await runSim(clock, { untilMs: chaosMs + 3_000, check, eventsMax: EVENTS_MAX });
   clients.stop();
   const recovered = await runSim(clock, {
     untilMs: chaosMs + RECOVERY_MS,
+    eventsMax: EVENTS_MAX,
     check,
     until: () => clients.idle && agree(members) && watchers.every((w) => w.revision === revisionOf(members)),
   });

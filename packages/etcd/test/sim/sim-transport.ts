@@ -3,9 +3,12 @@ import type { SimNetwork } from "@keelson/testkit";
 import type { Clock, MemberId } from "@keelson/types";
 import type { PeerAddress, PeerHandler, PeerTransport } from "../../src/index.ts";
 
-/** What travels between simulated members. Raft's messages go through the real codec. */
+/**
+ * What travels between simulated members. Raft's messages go through the real codec. Those that have a `once` are delivered
+ * at most once, as the port promises; of the others Raft stands any number of copies.
+ */
 export type Packet =
-  | { readonly kind: "raft"; readonly bytes: Uint8Array }
+  | { readonly kind: "raft"; readonly bytes: Uint8Array; readonly once?: number }
   | {
       readonly kind: "snapshot";
       readonly call: number;
@@ -18,23 +21,35 @@ export type Packet =
 /** A snapshot whose end is not confirmed in this time has failed, as a broken connection would tell. */
 const SNAPSHOT_TIMEOUT_MS = 3_000;
 
+export interface SimTransportOptions {
+  readonly id: MemberId;
+  readonly network: SimNetwork<MemberId, Packet>;
+  readonly clock: Clock;
+  readonly life: number;
+  /** Sees each of Raft's messages as it leaves. */
+  readonly onSend: (message: Message) => void;
+}
+
 /** Members talking over a {@link SimNetwork}. Made anew for each life of a member. */
 export class SimTransport implements PeerTransport {
   readonly #id: MemberId;
   readonly #network: SimNetwork<MemberId, Packet>;
   readonly #clock: Clock;
+  readonly #onSend: (message: Message) => void;
   readonly #calls = new Map<number, { resolve(body: Uint8Array): void; reject(error: Error): void }>();
   #nextCall: number;
   #handler: PeerHandler | undefined;
   #attachment: Disposable | undefined;
   #peers = new Set<MemberId>();
   readonly #heardMs = new Map<MemberId, number>();
+  readonly #taken = new Set<string>();
 
   /** `life` keeps the calls of one life apart from those of another. */
-  constructor(options: { id: MemberId; network: SimNetwork<MemberId, Packet>; clock: Clock; life: number }) {
+  constructor(options: SimTransportOptions) {
     this.#id = options.id;
     this.#network = options.network;
     this.#clock = options.clock;
+    this.#onSend = options.onSend;
     this.#nextCall = options.life * 1_000_000;
   }
 
@@ -49,12 +64,17 @@ export class SimTransport implements PeerTransport {
 
   send(messages: readonly Message[]): void {
     for (const message of messages) {
-      if (this.#peers.has(message.to))
-        this.#network.send(this.#id, message.to, { kind: "raft", bytes: encodeMessage(message) });
+      if (!this.#peers.has(message.to) || this.#handler === undefined) continue;
+      this.#onSend(message);
+      const packet: Packet = { kind: "raft", bytes: encodeMessage(message) };
+      // A proposal that arrives twice would be two writes.
+      const isProposal = message.type === "MsgProp";
+      this.#network.send(this.#id, message.to, isProposal ? { ...packet, once: this.#nextCall++ } : packet);
     }
   }
 
   async sendSnapshot(message: Message, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    this.#onSend(message);
     const parts: Uint8Array[] = [];
     for await (const chunk of chunks) parts.push(new Uint8Array(chunk));
     await this.#call(message.to, SNAPSHOT_TIMEOUT_MS, (call) => ({
@@ -104,6 +124,7 @@ export class SimTransport implements PeerTransport {
     const handler = this.#handler;
     if (handler === undefined) return;
     this.#heardMs.set(from, this.#clock.monotonicMs());
+    if (this.#isCopy(from, packet)) return undefined;
     switch (packet.kind) {
       case "raft":
         return handler.onMessage(decodeMessage(packet.bytes));
@@ -114,6 +135,15 @@ export class SimTransport implements PeerTransport {
       case "answer":
         return this.#finish(packet.call, packet);
     }
+  }
+
+  #isCopy(from: MemberId, packet: Packet): boolean {
+    const once = packet.kind === "raft" ? packet.once : packet.call;
+    if (once === undefined || packet.kind === "answer") return false;
+    const key = `${from} ${once}`;
+    if (this.#taken.has(key)) return true;
+    this.#taken.add(key);
+    return false;
   }
 
   #answer(to: MemberId, call: number, work: Promise<Uint8Array | void>): void {

@@ -1,1 +1,0 @@
-import { KeyRange, type WatchHub } from "@keelson/mvcc";
