@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { ClusterError } from "../errors.ts";
 import type { Machine, MachineProvider } from "../port.ts";
@@ -111,6 +112,7 @@ export class ClusterHost implements AsyncDisposable {
     clearInterval(this.#record);
     await this.#control?.[Symbol.asyncDispose]();
     await this.#provider[Symbol.asyncDispose]();
+    await rm(this.directory, { recursive: true, force: true });
   }
 
   #writeRecord(): Promise<void> {

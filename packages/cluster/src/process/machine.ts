@@ -1,6 +1,8 @@
 import { execFile } from "node:child_process";
 import { rm } from "node:fs/promises";
+import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
+import { killLeftovers } from "@keelson/linux";
 import { MachineStateError } from "../errors.ts";
 import { readTail } from "../files.ts";
 import type { ExecResult, Machine, MachineService, MachineSpec, MachineState } from "../port.ts";
@@ -36,6 +38,8 @@ export class ProcessMachine implements Machine {
       PATH: process.env["PATH"] ?? "/usr/bin:/bin",
       HOME: layout.directory,
       KEELSON_MACHINE: layout.spec.name,
+      // Compiled code is shared by the machines' programs and kept for the next start.
+      NODE_COMPILE_CACHE: join(tmpdir(), `keelson-${userInfo().uid}`, "compile-cache"),
     };
     const service = (name: string, argv: readonly string[]) =>
       new ServiceProcess({ name, argv, env, cwd: layout.directory, logFile: join(layout.directory, `${name}.log`) });
@@ -59,6 +63,8 @@ export class ProcessMachine implements Machine {
     for (const service of Object.values(this.#services)) service.giveUp();
     await killTree(this.pids);
     await Promise.all(Object.values(this.#services).map((service) => service.ended()));
+    // What had left the tree before; the manager keeps a record of it.
+    await killLeftovers(this.#layout.unitsDirectory);
     this.#state = "stopped";
   }
 

@@ -79,7 +79,12 @@ export class SimFaults {
     const others = ids.slice(1);
     if (alone === undefined) return;
     if (rng.chance(0.7)) network.partition([alone], others);
-    else for (const other of others) rng.chance(0.5) ? network.cut(alone, other) : network.cut(other, alone);
+    else {
+      for (const other of others) {
+        if (rng.chance(0.5)) network.cut(alone, other);
+        else network.cut(other, alone);
+      }
+    }
     this.#trace("partition", { alone });
   }
 
