@@ -93,7 +93,7 @@ async function makePrinter(globals: { writeOut: string; hex: boolean }, valueOnl
       return (await import("./printer/table.ts")).tablePrinter();
     case "protobuf":
       return (await import("./printer/protobuf.ts")).protobufPrinter();
-    default:
+    case undefined:
       throw new ExitError(Exit.BAD_FEATURE, "unsupported output format");
   }
 }

@@ -1,4 +1,4 @@
-import { Command, Option } from "commander";
+import { type Command, Option } from "commander";
 import { Exit, ExitError } from "./exit.ts";
 import { parseDuration, quote } from "./go.ts";
 
@@ -64,7 +64,10 @@ export function readGlobals(program: Command, env: Readonly<Record<string, strin
         "(either unset environment variable or disable flag)",
     );
   }
-  const text = (name: string) => String(values[name] ?? "");
+  const text = (name: string) => {
+    const value = values[name];
+    return typeof value === "string" ? value : value === true ? "true" : "";
+  };
   const bool = (name: string) => values[name] !== undefined && values[name] !== false && isTrue(text(name));
   const endpoints = text("endpoints")
     .split(",")

@@ -196,9 +196,9 @@ describe.skipIf(!available.ok)("etcdctl beside Debian's 3.5, each against its ow
     runEtcdctl("3.5", theirs.endpoints, args, { input, timeoutMs: 30_000 });
   // In this process: a Node start for each of the steps would be most of the time.
   const runOurs = async (args: readonly string[], input = ""): Promise<Outcome> => {
-    const { io, result } = captureIo(input);
-    const code = await run([`--endpoints=${ours.endpoints.join(",")}`, ...args], io);
-    return { code, ...result() };
+    const captured = captureIo(input);
+    const code = await run([`--endpoints=${ours.endpoints.join(",")}`, ...args], captured.io);
+    return { code, ...captured.result() };
   };
 
   it.each(STEPS.map(([line, input]) => ({ line, input })))("$line", async ({ line, input }) => {

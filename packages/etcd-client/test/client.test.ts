@@ -1,4 +1,4 @@
 import { clientSuite } from "./suite.ts";
-import { startCluster } from "./upstream.ts";
+import { startUpstream, upstream } from "./upstream.ts";
 
-clientSuite("upstream", startCluster);
+if (upstream.ok) clientSuite("upstream", startUpstream);

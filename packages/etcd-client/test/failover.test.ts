@@ -1,4 +1,4 @@
 import { failoverSuite } from "./failover-suite.ts";
-import { startCluster } from "./upstream.ts";
+import { startUpstream, upstream } from "./upstream.ts";
 
-failoverSuite("upstream", startCluster);
+if (upstream.ok) failoverSuite("upstream", startUpstream);

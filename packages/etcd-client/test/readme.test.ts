@@ -3,12 +3,12 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, it } from "vitest";
-import { startCluster } from "./upstream.ts";
+import { startUpstream, upstream } from "./upstream.ts";
 
 const root = join(import.meta.dirname, "..");
 
-it("the README's example runs", async () => {
-  await using cluster = await startCluster(1);
+it.skipIf(!upstream.ok)("the README's example runs", async () => {
+  await using cluster = await startUpstream(1);
   const example = /```ts\n([\s\S]*?)```/.exec(readFileSync(join(root, "README.md"), "utf8"))?.[1] ?? "";
   const file = join(root, "test", `.readme-${process.pid}.ts`);
   writeFileSync(file, example.replaceAll("@keelson/etcd-client", "../src/index.ts"));

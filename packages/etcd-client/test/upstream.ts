@@ -1,4 +1,4 @@
-import { freePort, type ProcessHandle, startProcess, tempDir } from "@keelson/testkit";
+import { startUpstreamEtcd, upstreamEtcdServer } from "@keelson/testkit";
 
 /** A cluster for tests: members that can be killed hard and started again on their data. */
 export interface TestCluster extends AsyncDisposable {
@@ -9,47 +9,28 @@ export interface TestCluster extends AsyncDisposable {
   start(index: number): Promise<void>;
 }
 
-/** Upstream members as processes on loopback. */
-export async function startCluster(size: number): Promise<TestCluster> {
-  const binary = process.env["KEELSON_UPSTREAM_ETCD"] ?? "/tmp/trixie-etcd/root/usr/bin/etcd";
-  const dir = await tempDir();
-  const members = await Promise.all(
-    Array.from({ length: size }, async (_, i) => ({ name: `m${i}`, client: await freePort(), peer: await freePort() })),
-  );
-  const initial = members.map((m) => `${m.name}=http://127.0.0.1:${m.peer}`).join(",");
-  const processes: (ProcessHandle | undefined)[] = members.map(() => undefined);
-  const start = async (i: number) => {
-    const m = members[i];
-    if (m === undefined) throw new Error(`no member ${i}`);
-    const args = [
-      `--name=${m.name}`,
-      `--data-dir=${dir.path}/${m.name}`,
-      `--listen-client-urls=http://127.0.0.1:${m.client}`,
-      `--advertise-client-urls=http://127.0.0.1:${m.client}`,
-      `--listen-peer-urls=http://127.0.0.1:${m.peer}`,
-      `--initial-advertise-peer-urls=http://127.0.0.1:${m.peer}`,
-      `--initial-cluster=${initial}`,
-      "--heartbeat-interval=50",
-      "--election-timeout=500",
-      "--log-level=warn",
-    ];
-    const child = startProcess(binary, args, { name: m.name });
-    processes[i] = child;
-    await child.waitForPort(m.client);
+/** Whether Debian's etcd 3.5 can be had here; the reason is printed when not. */
+export const upstream = await upstreamEtcdServer("3.5");
+if (!upstream.ok) process.stdout.write(`skipped: tests against upstream's etcd: ${upstream.reason}\n`);
+
+/** Upstream members as processes on loopback, with an election timeout that suits a test. */
+export async function startUpstream(size: number): Promise<TestCluster> {
+  const cluster = await startUpstreamEtcd({
+    version: "3.5",
+    members: size === 1 ? 1 : 3,
+    flags: ["--heartbeat-interval=50", "--election-timeout=500"],
+  });
+  const member = (index: number) => {
+    const found = cluster.members[index];
+    if (found === undefined) throw new Error(`there is no member ${index}`);
+    return found;
   };
-  await Promise.all(members.map((_, i) => start(i)));
   return {
-    endpoints: members.map((m) => `http://127.0.0.1:${m.client}`),
-    kill: async (i) => {
-      processes[i]?.kill("SIGKILL");
-      await processes[i]?.waitForExit();
-    },
-    pause: (i) => processes[i]?.kill("SIGSTOP"),
-    resume: (i) => processes[i]?.kill("SIGCONT"),
-    start,
-    [Symbol.asyncDispose]: async () => {
-      for (const p of processes) await p?.[Symbol.asyncDispose]();
-      await dir[Symbol.asyncDispose]();
-    },
+    endpoints: cluster.endpoints,
+    kill: (index) => member(index).kill("SIGKILL"),
+    pause: (index) => member(index).process.kill("SIGSTOP"),
+    resume: (index) => member(index).process.kill("SIGCONT"),
+    start: (index) => member(index).restart(),
+    [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose](),
   };
 }

@@ -1,5 +1,4 @@
 import { spawn } from "node:child_process";
-import { create } from "@bufbuild/protobuf";
 import type { EtcdClient, KeyRange, KeyValue, Watch, WatchBatch } from "@keelson/etcd-client";
 import type { WatchResponse } from "@keelson/proto";
 import type { Command } from "commander";
@@ -82,6 +81,7 @@ function toWatch(args: readonly string[], flags: WatchFlags) {
 /** Prints a watch until it ends, running `exec` for each event. */
 async function follow(context: Context, watch: Watch, printer: Printer, exec: readonly string[]): Promise<void> {
   const { WatchResponseSchema } = await import("@keelson/proto");
+  const { create } = await import("@bufbuild/protobuf");
   try {
     for await (const batch of watch) {
       if (batch.events.length === 0) context.io.out(`progress notify: ${batch.revision}\n`);

@@ -14,7 +14,7 @@ export function renderTable(headers: readonly string[], rows: readonly (readonly
 }
 
 function width(text: string): number {
-  return [...text].length;
+  return Array.from(text).length;
 }
 
 function centre(text: string, w: number): string {
