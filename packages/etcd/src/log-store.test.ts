@@ -47,7 +47,8 @@ it("reads what raft's own memory storage reads, after any appends, conflicts and
         expect([log.firstIndex(), log.lastIndex()]).toEqual([model.firstIndex(), model.lastIndex()]);
         for (let i = log.firstIndex() - 2; i <= log.lastIndex() + 1; i++) expect(log.term(i)).toEqual(model.term(i));
         const [lo, hi] = [log.firstIndex(), log.lastIndex() + 1];
-        if (hi > lo) expect(log.entries(lo, hi, 1e9)).toEqual(model.entries(lo, hi, 1e9));
+        if (hi === lo) continue;
+        expect(log.entries(lo, hi, 1e9)).toEqual(model.entries(lo, hi, 1e9));
       }
     }),
   );

@@ -11,6 +11,7 @@ import { createServer as createTcpServer, type Server as NetServer, type Socket 
 import { createServer as createTlsServer, type TlsOptions } from "node:tls";
 import { type Logger, silentLogger } from "@keelson/types";
 import { listenOn, parseListenUrl } from "./address.ts";
+import { admit } from "./admit.ts";
 import { type CallHost, errorTrailers, ServerCall } from "./call.ts";
 import { type HttpHandler, serveHttp1, serveHttp2 } from "./http.ts";
 import { KeepAlive, type KeepAliveOptions } from "./keepalive.ts";
@@ -156,10 +157,15 @@ export class RpcServer implements AsyncDisposable {
     socket.on("close", () => this.#sockets.delete(socket));
     sniff(socket, this.#handshakeTimeoutMs, (protocol) => {
       if (this.#closing !== undefined) return void socket.destroy();
-      if (protocol === "http2") this.#http2.emit("connection", socket);
-      else this.#http1.emit("connection", socket);
+      if (protocol === "http2") {
+        return admit(socket, () => {
+          if (this.#closing === undefined) this.#http2.emit("connection", socket);
+          else socket.destroy();
+        });
+      }
+      this.#http1.emit("connection", socket);
       // The new owner has taken the bytes that were put back; now let the rest flow.
-      if (protocol === "http1") socket.resume();
+      socket.resume();
     });
   }
 
