@@ -19,10 +19,13 @@ export function delay(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
 
 /** Resolves when the signal aborts. */
 export function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
+  return new Promise((resolve) => onAbort(signal, () => resolve()));
+}
+
+/** Calls `fn` when the signal aborts; at once when it has. */
+export function onAbort(signal: AbortSignal, fn: () => void): void {
+  if (signal.aborted) fn();
+  else signal.addEventListener("abort", fn, { once: true });
 }
 
 /** Growing pauses between tries: doubles from `minMs` to `maxMs`; `reset` after a success. */

@@ -4,6 +4,7 @@ import { globalsOn } from "../core/reconcile.ts";
 import type { MachineRecord } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { FleetStore, StoreSession } from "../store/port.ts";
+import { onAbort } from "../time.ts";
 import { VERSION } from "../version.ts";
 import { StatePublisher } from "./publisher.ts";
 import type { AgentMemoryStore } from "./record.ts";
@@ -113,7 +114,7 @@ export class Agent {
         if (session !== undefined) this.#registered.resolve();
       },
     });
-    signal.addEventListener("abort", () => this.#registered.resolve(), { once: true });
+    onAbort(signal, () => this.#registered.resolve());
     using _ = registry.subscribe((topics) => topics.has("schedule") && this.#update());
     if (registry.revision > 0) this.#update();
     await Promise.all([this.#registration.run(signal), this.#publisher.run(signal), this.#keep(signal)]);

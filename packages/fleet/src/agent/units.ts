@@ -1,7 +1,7 @@
 import { type Clock, formatErrorChain, type Logger, type UnitName } from "@keelson/types";
 import { hashOptions, parseOptions, type UnitManager, UnitNotLoadedError, type UnitStatus } from "@keelson/unit";
 import { type FoundUnit, planUnit, planUnits, type UnitStep, type WantedUnit } from "../core/agent-plan.ts";
-import { Backoff, delay } from "../time.ts";
+import { aborted, Backoff, delay, onAbort } from "../time.ts";
 import { LoadBatcher } from "./load-batcher.ts";
 import type { AgentMemory, AgentMemoryStore } from "./record.ts";
 
@@ -69,7 +69,7 @@ export class UnitKeeper {
   async run(signal: AbortSignal): Promise<void> {
     const { manager, clock, logger } = this.#options;
     const backoff = new Backoff(clock, 200, 5_000);
-    signal.addEventListener("abort", () => this.#stopped.abort(signal.reason), { once: true });
+    onAbort(signal, () => this.#stopped.abort(signal.reason));
     using _ = manager.subscribe((status) => this.#onStatus(status));
     while (!signal.aborted) {
       try {
@@ -84,10 +84,7 @@ export class UnitKeeper {
     this.#isReady = true;
     this.#options.onReady();
     this.#sync();
-    await new Promise<void>((resolve) => {
-      if (signal.aborted) resolve();
-      else signal.addEventListener("abort", () => resolve(), { once: true });
-    });
+    await aborted(signal);
   }
 
   /** Reads anew what the manager holds. */
@@ -179,7 +176,11 @@ export class UnitKeeper {
     const goal = goalOf(work.target);
     if (this.#retries.get(name)?.target !== goal) this.#retries.delete(name);
     try {
-      for (const step of steps) await this.#step(name, step, work);
+      for (const step of steps) {
+        // What was begun is finished by the next fleetd: it compares anew.
+        if (this.#stopped.signal.aborted) return;
+        await this.#step(name, step, work);
+      }
       this.#retries.delete(name);
     } catch (error) {
       if (!work.interrupt.signal.aborted) {
@@ -242,7 +243,8 @@ export class UnitKeeper {
     const before = this.#launched.get(name);
     if (isLaunched && found !== undefined) this.#launched.set(name, found.hash);
     else this.#launched.delete(name);
-    if (before === this.#launched.get(name) || this.#memory === undefined) return;
+    const isSame = before === this.#launched.get(name);
+    if (isSame || this.#memory === undefined || this.#stopped.signal.aborted) return;
     await this.#options.memory.save({ instance: this.#memory.instance, launched: this.#launched });
   }
 

@@ -114,6 +114,11 @@ export class FakeUnitManager implements UnitManager {
 
   async [Symbol.asyncDispose](): Promise<void> {}
 
+  /** Names of the units that are loaded. */
+  loaded(): UnitName[] {
+    return [...this.#units.keys()].sort();
+  }
+
   /** Names of the units that run. */
   running(): UnitName[] {
     return [...this.#units]
@@ -132,11 +137,6 @@ export class FakeUnitManager implements UnitManager {
     unit.activeState = "failed";
     unit.pid = undefined;
     this.#notify(name);
-  }
-
-  /** As a reboot: nothing is left. */
-  reset(): void {
-    this.#units.clear();
   }
 
   #get(name: UnitName): FakeUnit {

@@ -21,7 +21,7 @@ export interface SimMachineOptions {
 /** One fleetd on a simulated machine: engine and agent over one registry; the unit manager outlives it. */
 export class SimMachine {
   readonly id: string;
-  readonly manager: FakeUnitManager;
+  manager: FakeUnitManager;
   store: MemoryFleetStore;
   registry: Registry;
   agent: Agent;
@@ -30,6 +30,7 @@ export class SimMachine {
   readonly #options: SimMachineOptions;
   readonly #memory: MemoryAgentMemory;
   #stop = new AbortController();
+  #isUp = true;
   #runs: Promise<unknown> = Promise.resolve();
 
   constructor(fleet: SimFleet, id: string, options: SimMachineOptions) {
@@ -42,22 +43,30 @@ export class SimMachine {
     this.#start();
   }
 
+  /** Whether fleetd runs. */
+  get isUp(): boolean {
+    return this.#isUp;
+  }
+
   /** Cuts the power: nothing it does gets anywhere any more, and its units are gone. */
   kill(): void {
     this.store.setConnected(false);
     this.#stop.abort();
-    this.manager.reset();
+    this.#isUp = false;
+    this.manager = new FakeUnitManager(this.#fleet.clock);
   }
 
   /** SIGKILL of fleetd alone. */
   killFleetd(): void {
     this.store.setConnected(false);
     this.#stop.abort();
+    this.#isUp = false;
   }
 
   /** SIGTERM of fleetd. */
   async stopFleetd(options: LeaveOptions = {}): Promise<void> {
     this.#stop.abort();
+    this.#isUp = false;
     await this.#runs;
     await this.agent.leave(options);
   }
@@ -65,6 +74,7 @@ export class SimMachine {
   /** Starts fleetd (again). */
   startFleetd(): void {
     this.#stop = new AbortController();
+    this.#isUp = true;
     ({ store: this.store, registry: this.registry, agent: this.agent, engine: this.engine } = this.#make());
     this.#start();
   }
