@@ -3,7 +3,7 @@
 import { fork } from "node:child_process";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Client, credentials, Server, ServerCredentials } from "@grpc/grpc-js";
-import { KV, PutRequestSchema, PutResponseSchema } from "@keelson/proto";
+import { KV, type PutRequest, PutRequestSchema, PutResponseSchema } from "@keelson/proto";
 import { implement, RpcServer } from "../src/index.ts";
 
 const PATH = "/etcdserverpb.KV/Put";
@@ -22,7 +22,7 @@ async function main(): Promise<void> {
     path: PATH,
     requestStream: false,
     responseStream: false,
-    requestSerialize: (v: never) => Buffer.from(toBinary(PutRequestSchema, v)),
+    requestSerialize: (v: PutRequest) => Buffer.from(toBinary(PutRequestSchema, v)),
     requestDeserialize: (b: Buffer) => fromBinary(PutRequestSchema, b),
     responseSerialize: (v: typeof reply) => Buffer.from(toBinary(PutResponseSchema, v)),
     responseDeserialize: (b: Buffer) => fromBinary(PutResponseSchema, b),

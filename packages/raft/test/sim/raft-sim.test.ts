@@ -58,7 +58,7 @@ describe("a broken node is caught", () => {
     ["send-before-sync", "votes and acknowledgements leave before they are on disk"],
     ["forgets-vote", "a restarted node may vote again in the same term"],
     ["read-without-quorum", "reads are answered without asking a quorum"],
-  ] as const)("%s: %s", (bug) => {
+  ] as [Bug, string][])("%s: %s", (bug) => {
     const caught = firstCaught(bug, 200);
     expect(caught).toBeDefined();
     process.stdout.write(`${bug}: caught under seed ${caught?.seed}: ${caught?.why}\n`);
