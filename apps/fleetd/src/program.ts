@@ -33,9 +33,10 @@ export async function runProgram(
     .exitOverride()
     .allowExcessArguments(false)
     .action(async (flags: Record<string, string | boolean>) => {
-      const config = loadConfig(rawFlags(flags), env);
+      const load = () => loadConfig(rawFlags(flags), env);
+      const config = load();
       const { runFleetd } = await import("./commands/run.ts");
-      exitCode = await runFleetd(config, env);
+      exitCode = await runFleetd(config, env, load);
     });
   for (const name of Object.keys(SETTINGS) as SettingName[]) {
     const setting = SETTINGS[name];

@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { Etcd } from "@keelson/etcd";
 import type { FleetClient } from "@keelson/fleet";
 import { eventually, freePort, type ProcessHandle, startProcess, type TempDir, tempDir } from "@keelson/testkit";
@@ -183,6 +184,31 @@ describe.each([
       "googleapi: Error 503: fleet server unable to communicate with etcd",
     );
     expect((await client(0).machines()).length).toBe(3);
+  });
+
+  it("SIGHUP reads the settings again; sockets, units and leases stay sound", async () => {
+    const config = dir.join("fleet.conf");
+    await writeFile(config, "metadata = color=red\n");
+    const id = "5".repeat(32);
+    const flags = ["--config", config, "--drain-on-stop"];
+    await using extra = new TestMachine({ name: "hup", machineId: id, etcdServers: [etcd.endpoint], dir, flags });
+    await extra.start();
+    const unit = [...SLEEP, option("X-Fleet", "MachineID", id)];
+    await client(0).createUnit("hup.service", unit, "launched");
+    const before = await running("hup.service");
+    const metadata = async () => (await client(0).machines()).find((machine) => machine.id === id)?.metadata;
+    expect(await metadata()).toEqual({ color: "red" });
+    await writeFile(config, "bogus = 1\n");
+    extra.fleetd.kill("SIGHUP");
+    await extra.fleetd.waitForLine(/nothing has changed/);
+    await writeFile(config, "metadata = color=blue\n");
+    extra.fleetd.kill("SIGHUP");
+    await eventually(async () => (await metadata())?.["color"] === "blue");
+    await extra.fleetd.waitForLine(/read its settings again/);
+    const after = await running("hup.service");
+    expect([after.mainPid, (await extra.client.machines()).length]).toEqual([before.mainPid, 4]);
+    expect(await extra.stopFleetd()).toBe(0);
+    await client(0).destroyUnit("hup.service");
   });
 
   it("with --drain-on-stop the units are stopped and the machine is gone at once", async () => {

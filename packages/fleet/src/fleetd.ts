@@ -8,6 +8,7 @@ import { Metrics } from "./metrics.ts";
 import { Registry } from "./registry/registry.ts";
 import { RegistryWriter } from "./registry/writer.ts";
 import type { FleetStore } from "./store/port.ts";
+import { delay } from "./time.ts";
 
 /** Options of {@link Fleetd.start}. */
 export interface FleetdOptions {
@@ -29,77 +30,126 @@ export interface FleetdOptions {
   readonly launchProof?: "memory" | "invocation";
 }
 
-/** One machine's fleetd: registry, engine, agent and API over one store and one unit manager. */
-export class Fleetd {
+/** What {@link Fleetd.reconfigure} can change. */
+export type Reconfiguration = Pick<FleetdOptions, "machine" | "ttlMs" | "hasEngine">;
+
+/** Engine and agent, which can be started anew. */
+interface Daemons {
   readonly agent: Agent;
   readonly engine: Engine;
+  readonly stop: AbortController;
+  readonly runs: Promise<unknown>;
+}
+
+/** One machine's fleetd: registry, engine, agent and API over one store and one unit manager. */
+export class Fleetd {
   readonly registry: Registry;
   /** Where the API listens. */
   readonly urls: readonly string[];
   /** Rejects when a part fails in a way that is not provided for; then the process should end. */
   readonly failed: Promise<never>;
+  readonly #options: FleetdOptions;
   readonly #api: ApiServer;
-  readonly #stop: AbortController;
-  readonly #runs: Promise<unknown>;
+  readonly #metrics: Metrics;
+  readonly #following: Promise<void>;
+  readonly #stop = new AbortController();
+  readonly #fail: (error: unknown) => void;
+  #daemons: Daemons;
 
-  private constructor(parts: {
-    readonly agent: Agent;
-    readonly engine: Engine;
-    readonly registry: Registry;
-    readonly urls: readonly string[];
-    readonly api: ApiServer;
-    readonly stop: AbortController;
-    readonly runs: Promise<unknown>;
-  }) {
-    this.agent = parts.agent;
-    this.engine = parts.engine;
-    this.registry = parts.registry;
-    this.urls = parts.urls;
-    this.#api = parts.api;
-    this.#stop = parts.stop;
-    this.#runs = parts.runs;
-    this.failed = new Promise((_, reject) => void this.#runs.catch(reject));
+  private constructor(options: FleetdOptions, registry: Registry, api: ApiServer, metrics: Metrics, urls: string[]) {
+    this.#options = options;
+    this.registry = registry;
+    this.urls = urls;
+    this.#api = api;
+    this.#metrics = metrics;
+    const failure = Promise.withResolvers<never>();
+    this.failed = failure.promise;
     this.failed.catch(() => {});
+    this.#fail = failure.reject;
+    this.#following = registry.run(this.#stop.signal);
+    this.#following.catch(this.#fail);
+    this.#daemons = this.#startDaemons(options);
   }
 
   /** Listens, and starts everything else in the background: it need not reach the store yet. @throws ConfigError */
   static async start(options: FleetdOptions): Promise<Fleetd> {
-    const { store, manager, memory, clock, logger, machine, keyPrefix, ttlMs, launchProof } = options;
+    const { store, manager, clock, logger, machine, keyPrefix } = options;
     const metrics = new Metrics();
     const registry = new Registry({ store, clock, logger, ...(keyPrefix === undefined ? {} : { keyPrefix }) });
-    const writer = new RegistryWriter(registry);
-    const late: { agent?: Agent } = {};
+    const late: { fleetd?: Fleetd } = {};
     const api = new ApiServer({
       registry,
-      writer,
+      writer: new RegistryWriter(registry),
       manager,
       machineId: machine.id,
       metrics,
       clock,
       logger,
       tokenLimit: options.tokenLimit ?? 100,
-      problem: () => (late.agent === undefined ? "starting" : late.agent.problem),
+      problem: () => (late.fleetd === undefined ? "starting" : late.fleetd.agent.problem),
     });
     const urls = await listenAll(api, options.listen);
-    const ownUrl = urls.find((url) => url.startsWith("http://"));
-    const identity = { ...(ownUrl === undefined ? {} : { apiUrl: ownUrl }), ...machine };
-    const ttl = ttlMs === undefined ? {} : { ttlMs };
-    const proof = launchProof === undefined ? {} : { launchProof };
-    const agent = new Agent({ store, registry, manager, memory, clock, logger, machine: identity, ...ttl, ...proof });
-    late.agent = agent;
-    const engine = new Engine({ store, registry, clock, logger, machineId: machine.id, metrics, ...ttl });
-    const stop = new AbortController();
-    const parts = [registry.run(stop.signal), agent.run(stop.signal)];
-    if (options.hasEngine ?? true) parts.push(engine.run(stop.signal));
-    return new Fleetd({ agent, engine, registry, urls, api, stop, runs: Promise.all(parts) });
+    late.fleetd = new Fleetd(options, registry, api, metrics, urls);
+    return late.fleetd;
+  }
+
+  get agent(): Agent {
+    return this.#daemons.agent;
+  }
+
+  get engine(): Engine {
+    return this.#daemons.engine;
+  }
+
+  /** Starts engine and agent anew with other settings. Sockets stay open and units run on. The machine's id stays. */
+  async reconfigure(changes: Reconfiguration): Promise<void> {
+    const old = this.#daemons;
+    old.stop.abort();
+    await old.runs.catch(() => {});
+    const machine = { ...changes.machine, id: this.#options.machine.id };
+    this.#daemons = this.#startDaemons({ ...this.#options, ...changes, machine });
+    const session = old.agent.session;
+    if (session === undefined) return;
+    // The old lease ends once everything is under the new one; before that the machine would seem to be gone.
+    const { clock } = this.#options;
+    const isMoved = () => this.agent.problem === undefined && this.agent.isIdle;
+    while (!this.#stop.signal.aborted && !isMoved()) await delay(clock, 100, this.#stop.signal);
+    await delay(clock, 1_000, this.#stop.signal);
+    await session.close({ revoke: true });
   }
 
   /** Stops everything. Units run on unless `drain` is set; see {@link Agent.leave}. The store stays open. */
   async stop(options: LeaveOptions = {}): Promise<void> {
     await this.#api[Symbol.asyncDispose]();
     this.#stop.abort();
-    await this.#runs.catch(() => {});
+    this.#daemons.stop.abort();
+    await Promise.all([this.#following.catch(() => {}), this.#daemons.runs.catch(() => {})]);
     await this.agent.leave(options);
+  }
+
+  #startDaemons(options: FleetdOptions): Daemons {
+    const { store, manager, memory, clock, logger, machine, ttlMs, launchProof } = options;
+    const { registry } = this;
+    const ownUrl = this.urls.find((url) => url.startsWith("http://"));
+    const identity = { ...(ownUrl === undefined ? {} : { apiUrl: ownUrl }), ...machine };
+    const ttl = ttlMs === undefined ? {} : { ttlMs };
+    const proof = launchProof === undefined ? {} : { launchProof };
+    const agent = new Agent({ store, registry, manager, memory, clock, logger, machine: identity, ...ttl, ...proof });
+    const engine = new Engine({
+      store,
+      registry,
+      clock,
+      logger,
+      machineId: machine.id,
+      metrics: this.#metrics,
+      ...ttl,
+    });
+    const stop = new AbortController();
+    const parts = [agent.run(stop.signal)];
+    if (options.hasEngine ?? true) parts.push(engine.run(stop.signal));
+    const runs = Promise.all(parts);
+    runs.catch(this.#fail);
+    return { agent, engine, stop, runs };
   }
 }
 

@@ -36,7 +36,7 @@ export {
   StoreCompactedError,
   StoreUnavailableError,
 } from "./errors.ts";
-export { Fleetd, type FleetdOptions } from "./fleetd.ts";
+export { Fleetd, type FleetdOptions, type Reconfiguration } from "./fleetd.ts";
 export { type ManagerChoice, type OpenedManager, openManager, runEmbeddedManager } from "./managers.ts";
 export { Metrics } from "./metrics.ts";
 // The registry.

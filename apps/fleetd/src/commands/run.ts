@@ -9,7 +9,11 @@ import { notify, passedSockets } from "../notify.ts";
 const SHUTDOWN_MAX_MS = 60_000;
 
 /** `fleetd`: runs until SIGTERM or SIGINT and returns the exit code. */
-export async function runFleetd(config: Config, env: Readonly<Record<string, string | undefined>>): Promise<number> {
+export async function runFleetd(
+  config: Config,
+  env: Readonly<Record<string, string | undefined>>,
+  reload: () => Config,
+): Promise<number> {
   const root = createLogger({
     component: "fleetd",
     level: config.verbosity > 0 ? "debug" : "info",
@@ -50,6 +54,7 @@ export async function runFleetd(config: Config, env: Readonly<Record<string, str
   void explainSilence(config, manager, logger);
   await notify("READY=1", env);
   process.on("SIGUSR1", () => void process.stdout.write(`${JSON.stringify(dump(fleetd))}\n`));
+  process.on("SIGHUP", () => void reconfigure(fleetd, reload, logger));
   const how = await Promise.race([ended, fleetd.failed.catch((error: unknown) => ({ error }))]);
   setTimeout(() => {
     logger.error(`shutdown took longer than ${SHUTDOWN_MAX_MS / 1_000} s`);
@@ -61,6 +66,17 @@ export async function runFleetd(config: Config, env: Readonly<Record<string, str
   await fleetd.stop({ drain: config.drainOnStop, graceMs: config.restartGraceMs });
   clearInterval(alive);
   return typeof how === "object" ? 1 : 0;
+}
+
+/** SIGHUP: what the settings say now of machine, ttl and engine. Bad settings change nothing. */
+async function reconfigure(fleetd: Fleetd, reload: () => Config, logger: Logger): Promise<void> {
+  try {
+    const { machine, ttlMs, hasEngine } = reload();
+    await fleetd.reconfigure({ machine, ttlMs, hasEngine });
+    logger.info("fleetd has read its settings again", { metadata: machine.metadata });
+  } catch (error) {
+    logger.error("settings could not be read again; nothing has changed", { error });
+  }
 }
 
 function waitForEnd(): Promise<NodeJS.Signals> {
