@@ -128,6 +128,12 @@ export class TestCluster implements AsyncDisposable {
     return [];
   }
 
+  /** Why a unit waits, from `fleetctl why`, whose exit code 4 says that it does. */
+  async why(unit: string): Promise<string> {
+    const { exitCode, stdout } = await tool("fleetctl", ["--endpoint", this.running[0]?.fleetUrl ?? "", "why", unit]);
+    return exitCode === 4 ? stdout : "";
+  }
+
   /** The lines a unit has written, from `fleetctl journal`. */
   async journal(unit: string): Promise<string[]> {
     return (await this.fleetctl(["journal", "--lines", "1000", "--output", "cat", unit])).split("\n");

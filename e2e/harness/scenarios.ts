@@ -70,7 +70,7 @@ export function clusterScenarios(kind: Kind): void {
       ]);
       await waitFor(
         "the reason is known",
-        async () => (await cluster.fleetctl(["why", "nowhere.service"])).includes("metadata"),
+        async () => (await cluster.why("nowhere.service")).includes("local Machine metadata insufficient"),
         { timeoutMs: 10_000 * cluster.provider.slowness },
       );
       await cluster.fleetctl(["destroy", "nowhere.service"]);

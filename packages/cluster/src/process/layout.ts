@@ -22,6 +22,7 @@ export interface MachineLayout {
   readonly unitsDirectory: string;
   readonly unitManagerSocket: string;
   readonly fleetSocket: string;
+  readonly fleetPort: number;
   readonly clientPort: number;
   /** Where etcd itself listens for peers. */
   readonly peerPort: number;
@@ -32,7 +33,7 @@ export interface MachineLayout {
 export function layoutOf(
   root: string,
   spec: MachineSpec,
-  ports: { clientPort: number; peerPort: number; peerProxyPort: number },
+  ports: Pick<MachineLayout, "clientPort" | "peerPort" | "peerProxyPort" | "fleetPort">,
 ): MachineLayout {
   const directory = join(root, spec.name);
   return {
@@ -45,6 +46,9 @@ export function layoutOf(
     ...ports,
   };
 }
+
+/** How long a machine that says nothing counts as present: its units are to run elsewhere within 10 s of its death. */
+const AGENT_TTL = "4s";
 
 export const CLUSTER_TOKEN = "keelson";
 
@@ -92,7 +96,9 @@ export function fleetdArgv(programs: Programs, layout: MachineLayout, etcdUrls: 
     "--unit-manager=embedded",
     `--unit-manager-socket=${layout.unitManagerSocket}`,
     `--units-directory=${layout.unitsDirectory}`,
-    `--listen=unix://${layout.fleetSocket}`,
+    // The socket for its users, the port for the other machines, which forward journals.
+    `--listen=unix://${layout.fleetSocket},http://127.0.0.1:${layout.fleetPort}`,
+    `--agent-ttl=${AGENT_TTL}`,
   ];
 }
 

@@ -109,20 +109,15 @@ export class ProcessProvider implements MachineProvider {
     const layouts: MachineLayout[] = [];
     for (const spec of specs) {
       const old = kept[spec.name];
-      const [clientPort, peerPort] = old === undefined ? await freePorts(2) : [old.clientPort, old.peerPort];
-      const proxy = await this.#peerLink(spec.name, peerPort ?? 0, () => layouts, old?.peerProxyPort ?? 0);
-      layouts.push(
-        layoutOf(this.#directory, spec, {
-          clientPort: clientPort ?? 0,
-          peerPort: peerPort ?? 0,
-          peerProxyPort: proxy.port,
-        }),
-      );
+      const [clientPort = 0, peerPort = 0, fleetPort = 0] =
+        old === undefined ? await freePorts(3) : [old.clientPort, old.peerPort, old.fleetPort];
+      const proxy = await this.#peerLink(spec.name, peerPort, () => layouts, old?.peerProxyPort ?? 0);
+      layouts.push(layoutOf(this.#directory, spec, { clientPort, peerPort, fleetPort, peerProxyPort: proxy.port }));
     }
     const ports = Object.fromEntries(
-      layouts.map(({ spec, clientPort, peerPort, peerProxyPort }) => [
+      layouts.map(({ spec, clientPort, peerPort, fleetPort, peerProxyPort }) => [
         spec.name,
-        { clientPort, peerPort, peerProxyPort },
+        { clientPort, peerPort, fleetPort, peerProxyPort },
       ]),
     );
     await writeFile(file, `${JSON.stringify(ports, null, 2)}\n`);
@@ -173,6 +168,7 @@ export class ProcessProvider implements MachineProvider {
 }
 
 interface Ports {
+  readonly fleetPort: number;
   readonly clientPort: number;
   readonly peerPort: number;
   readonly peerProxyPort: number;
