@@ -8,13 +8,17 @@ interface Pending {
   readonly batch: number;
 }
 
-/** Bytes of unwritten state at which `flush` asks its caller to wait. */
-const PENDING_BYTES_MAX = 64 * 1024 * 1024;
+/** Changes that are to go into a batch. */
+export interface TakenChanges {
+  readonly ops: readonly WriteOp[];
+  /** The batch is in the store. */
+  readonly written: () => void;
+}
 
 /**
  * One generation of the applied state on a {@link KvStore}. Changes are visible to `get` at once and gathered until
- * `flush` hands them over as one atomic, unsynced batch: a crash loses at most a suffix of batches, and each batch names the
- * log index it ends at, from which the log is replayed.
+ * they go along with a batch of the log, or in one of their own without fsync: a crash loses at most a suffix of batches, and
+ * each names the log index it ends at, from which the log is replayed.
  */
 export class AppliedStore implements MvccBackend {
   readonly generation: number;
@@ -27,7 +31,6 @@ export class AppliedStore implements MvccBackend {
   #batch = 1;
   #pendingBytes = 0;
   #dirtyBytes = 0;
-  #lastWrite: Promise<void> = Promise.resolve();
 
   constructor(store: KvStore, generation: number) {
     this.#store = store;
@@ -52,8 +55,9 @@ export class AppliedStore implements MvccBackend {
     this.#set(latin1(key), undefined);
   }
 
-  get dirty(): boolean {
-    return this.#dirty.size > 0;
+  /** Bytes of changes not handed over yet. */
+  get dirtyBytes(): number {
+    return this.#dirtyBytes;
   }
 
   /** Bytes handed over and not written yet. */
@@ -62,26 +66,25 @@ export class AppliedStore implements MvccBackend {
   }
 
   /**
-   * Hands all changes since the last flush to the store as one batch. `written` resolves when it is in the store (not
-   * synced); `mustWait` says that too much is on its way.
+   * Takes all changes since the last time, as operations of one batch; undefined when there are none. `written` is to be
+   * called when the store has them.
    */
-  flush(): { written: Promise<void>; mustWait: boolean } {
-    if (this.#dirty.size === 0) return { written: this.#lastWrite, mustWait: false };
+  take(): TakenChanges | undefined {
+    if (this.#dirty.size === 0) return undefined;
     const dirty = this.#dirty;
     const bytes = this.#dirtyBytes;
     const batch = this.#batch++;
     this.#dirty = new Map();
     this.#dirtyBytes = 0;
     this.#pendingBytes += bytes;
-    const written = this.#store.write(this.#ops(dirty), { sync: false }).then(() => {
+    const written = () => {
       this.#pendingBytes -= bytes;
       for (const key of dirty.keys()) {
         // A later batch may have changed it again.
         if (this.#pending.get(key)?.batch === batch) this.#pending.delete(key);
       }
-    });
-    this.#lastWrite = written;
-    return { written, mustWait: this.#pendingBytes > PENDING_BYTES_MAX };
+    };
+    return { ops: this.#ops(dirty), written };
   }
 
   #set(key: string, value: Uint8Array | undefined): void {

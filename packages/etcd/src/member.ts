@@ -12,7 +12,7 @@ import {
 } from "@keelson/raft";
 import { deleteRangeInParts, type KvStore, type WriteOp } from "@keelson/storage";
 import { assert, type Clock, type Logger, type MemberId, type Random } from "@keelson/types";
-import { AppliedStore } from "./applied-store.ts";
+import { AppliedStore, type TakenChanges } from "./applied-store.ts";
 import { generationRecord, type LoadedMember, loadState } from "./boot.ts";
 import type { ServerConfig } from "./config.ts";
 import { EtcdError, type EtcdErrorCode, MemberFailedError } from "./core/errors.ts";
@@ -51,6 +51,10 @@ export interface MemberDeps {
 /** Records that one step of a compaction's clean-up looks at, and the pause between two steps. */
 const SCRUB_RECORDS = 1_000;
 const SCRUB_PAUSE_MS = 5;
+/** Applied changes that gather for the next batch of the log. */
+const FLUSH_BYTES = 1024 * 1024;
+/** Bytes of applied state on their way to the store at which applying waits. */
+const PENDING_BYTES_MAX = 64 * 1024 * 1024;
 /** Committed entries that may wait to be applied before new requests are refused (upstream: maxGapBetweenApplyAndCommitIndex). */
 const APPLY_GAP_MAX = 5_000;
 /** The others must have noticed, too, before one campaigns; and not two at once. */
@@ -144,7 +148,7 @@ export class Member implements DriverHandler {
     await this.#halt("ERR_STOPPED");
     await this.#driver.stop();
     await this.transport.stop();
-    await this.#applied.flush().written.catch(() => undefined);
+    await this.#driver.flush().catch(() => undefined);
   }
 
   get state(): StateMachine {
@@ -309,7 +313,7 @@ export class Member implements DriverHandler {
     for (const entry of entries) this.#apply(entry);
     this.#events.onApplied?.(entries.length, this.nowMs() - start);
     this.#reads.applied(this.#state.applied.index);
-    const mustWait = this.#flush();
+    const mustWait = this.#flushIfMany();
     this.#maybeCompactLog();
     return mustWait;
   }
@@ -395,6 +399,8 @@ export class Member implements DriverHandler {
     this.proposals.tick(now);
     this.#reads.expire(now);
     this.#driver.tick();
+    // A cluster at rest must not lean on its log for long.
+    this.#driver.call(() => void this.#driver.flush());
     if (!this.#state.lessor.primary) return;
     this.#driver.call(() => this.#expireLeases());
   }
@@ -490,16 +496,22 @@ export class Member implements DriverHandler {
     );
   }
 
-  #flush(): Promise<void> | undefined {
-    const { written, mustWait } = this.#applied.flush();
-    written.catch((error: unknown) => this.#driver.fail(error));
-    return mustWait ? written : undefined;
+  takeApplied(): TakenChanges | undefined {
+    return this.#applied.take();
+  }
+
+  /** Lets changes gather for the next batch of the log, unless there are many. */
+  #flushIfMany(): Promise<void> | undefined {
+    if (this.#applied.dirtyBytes < FLUSH_BYTES) return undefined;
+    const written = this.#driver.flush();
+    return this.#applied.pendingBytes > PENDING_BYTES_MAX ? written : undefined;
   }
 
   #maybeCompactLog(): void {
     const { index } = this.#state.applied;
     const kept = index - this.#log.firstIndex();
     if (kept < this.config.snapshotCount + this.config.snapshotCatchUpEntries) return;
+    void this.#driver.flush();
     const ops = this.#log.compact(index - this.config.snapshotCatchUpEntries);
     this.logger.info("compacted Raft logs", { "compact-index": index - this.config.snapshotCatchUpEntries });
     // Behind the flush above: what is forgotten here is in the applied state that the store then holds.
@@ -513,7 +525,7 @@ export class Member implements DriverHandler {
       this.#driver.call(() => {
         if (!this.#state.mvcc.scrubbing) return;
         this.#state.mvcc.scrub(SCRUB_RECORDS);
-        void this.#flush();
+        void this.#flushIfMany();
         if (this.#state.mvcc.scrubbing) this.#scrubSoon();
         else
           this.logger.info("finished scheduled compaction", { "compact-revision": this.#state.mvcc.compactRevision });
@@ -525,7 +537,7 @@ export class Member implements DriverHandler {
     const report = (ok: boolean) => this.#driver.call(() => this.#driver.node.reportSnapshot(m.to, ok));
     try {
       // What is being written must be in the scan: the state may not be older than the message says.
-      await this.#applied.flush().written;
+      await this.#driver.flush();
       const { position, chunks } = await peekPosition(readSnapshot(this.#store, this.#applied.generation));
       assert(
         m.snapshot !== undefined && position.index >= m.snapshot.metadata.index,

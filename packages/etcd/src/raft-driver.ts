@@ -1,6 +1,7 @@
-import type { Entry, Message, RawNode, ReadState, Ready, Snapshot, SoftState } from "@keelson/raft";
+import type { Entry, HardState, Message, RawNode, ReadState, Ready, Snapshot, SoftState } from "@keelson/raft";
 import type { KvStore, WriteOp } from "@keelson/storage";
 import type { Logger } from "@keelson/types";
+import type { TakenChanges } from "./applied-store.ts";
 import type { LogStore } from "./log-store.ts";
 
 /** What the driver does with the results of Raft. Called within the driver's loop, one at a time. */
@@ -13,6 +14,8 @@ export interface DriverHandler {
   /** A snapshot replaces the state. Returns what belongs into the same batch; `done` after it is durable. */
   onSnapshot(snapshot: Snapshot): { ops: readonly WriteOp[]; done: () => Promise<void> };
   send(messages: readonly Message[]): void;
+  /** Changes of the applied state that are not in the store yet: they go along with the next batch. */
+  takeApplied(): TakenChanges | undefined;
   /** Before each look at Raft: proposals, reads, time. */
   beforeReady(): void;
   onWriteTook(ms: number, sync: boolean): void;
@@ -28,7 +31,7 @@ const EARLY: ReadonlySet<Message["type"]> = new Set(["MsgApp", "MsgHeartbeat", "
  * that makes it safe:
  *
  * 1. a leader's appends go out, so that followers write at the same time;
- * 2. entries and hard state go to the store as one batch, with an fsync if Raft asks;
+ * 2. entries and hard state go to the store as one batch with an fsync, together with what was applied before;
  * 3. meanwhile committed entries are applied: a quorum has them already, with or without this disk;
  * 4. when the write is done the other messages (votes, acknowledgements) go out.
  *
@@ -50,6 +53,8 @@ export class RaftDriver {
   #running: Promise<void> | undefined;
   #leading = false;
   #term: number;
+  /** Hard state that is not in the store, or on its way there: a new commit index alone is not worth a write. */
+  #unwritten: HardState | undefined;
   /** The term up to which hard state is durable: only then may a leader of that term speak early. */
   #durableTerm: number;
 
@@ -191,18 +196,39 @@ export class RaftDriver {
     return late;
   }
 
+  /** Writes what is applied and not yet in the store, without fsync. */
+  flush(): Promise<void> {
+    const taken = this.#handler.takeApplied();
+    if (taken === undefined) return Promise.resolve();
+    return this.#submit(this.#log.append([], this.#takeHardState()), taken, false);
+  }
+
   #write(rd: Ready): Promise<void> | undefined {
-    const ops: WriteOp[] = [];
-    if (rd.snapshot !== undefined) {
-      const { metadata } = rd.snapshot;
-      ops.push(...this.#log.restart({ index: metadata.index, term: metadata.term }));
-      const install = this.#handler.onSnapshot(rd.snapshot);
-      ops.push(...install.ops);
-      this.#afterSnapshot = install.done;
+    if (rd.hardState !== undefined) this.#unwritten = rd.hardState;
+    if (rd.snapshot === undefined) {
+      if (!rd.mustSync) return undefined;
+      // The state applied so far goes along, instead of in a batch of its own that the next fsync would have to wait for.
+      return this.#submit(this.#log.append(rd.entries, this.#takeHardState()), this.#handler.takeApplied(), true);
     }
-    ops.push(...this.#log.append(rd.entries, rd.hardState));
-    if (ops.length === 0) return undefined;
-    const written = this.#timed(ops, rd.mustSync || rd.snapshot !== undefined);
+    const { metadata } = rd.snapshot;
+    const ops = this.#log.restart({ index: metadata.index, term: metadata.term });
+    const install = this.#handler.onSnapshot(rd.snapshot);
+    ops.push(...install.ops);
+    this.#afterSnapshot = install.done;
+    ops.push(...this.#log.append(rd.entries, this.#takeHardState()));
+    return this.#submit(ops, undefined, true);
+  }
+
+  #takeHardState(): HardState | undefined {
+    const hardState = this.#unwritten;
+    this.#unwritten = undefined;
+    return hardState;
+  }
+
+  #submit(ops: readonly WriteOp[], applied: TakenChanges | undefined, sync: boolean): Promise<void> {
+    const written = this.#timed(applied === undefined ? ops : [...ops, ...applied.ops], sync).then(() =>
+      applied?.written(),
+    );
     written.catch((error: unknown) => this.#fail(error)); // also when nobody waits for it
     return written;
   }
