@@ -1,3 +1,5 @@
+import { isIP } from "node:net";
+import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import type {
   DescMessage,
   DescMethod,
@@ -75,7 +77,8 @@ export class Channel implements Disposable {
 
   constructor(target: string, options: ChannelOptions = {}) {
     this.target = target;
-    this.#client = new Client(target, toCredentials(options.tls), {
+    const ip = options.tls === undefined || options.tls.serverName !== undefined ? undefined : ipOf(target);
+    this.#client = new Client(target, toCredentials(options.tls, ip), {
       "grpc.max_receive_message_length": options.maxReceiveBytes ?? 0x7fffffff,
       "grpc.max_send_message_length": -1,
       "grpc.initial_reconnect_backoff_ms": 100,
@@ -87,6 +90,8 @@ export class Channel implements Disposable {
       "grpc.enable_channelz": 0,
       ...(options.keepAliveMs ? { "grpc.keepalive_time_ms": options.keepAliveMs } : {}),
       "grpc.keepalive_timeout_ms": options.keepAliveTimeoutMs ?? 20_000,
+      // grpc-js would send the address as server name, which Node refuses; the certificate is checked against the address.
+      ...(ip === undefined ? {} : { "grpc.ssl_target_name_override": "localhost" }),
       ...(options.tls?.serverName === undefined
         ? {}
         : {
@@ -357,11 +362,21 @@ function toGrpcMetadata(metadata: Metadata | undefined): GrpcMetadata {
   return out;
 }
 
-function toCredentials(tls: ChannelTls | undefined): ChannelCredentials {
+function toCredentials(tls: ChannelTls | undefined, ip: string | undefined): ChannelCredentials {
   if (tls === undefined) return credentials.createInsecure();
   const verify =
-    tls.insecureSkipVerify === true ? { checkServerIdentity: () => undefined, rejectUnauthorized: false } : {};
+    tls.insecureSkipVerify === true
+      ? { checkServerIdentity: () => undefined, rejectUnauthorized: false }
+      : ip === undefined
+        ? {}
+        : { checkServerIdentity: (_name: string, cert: PeerCertificate) => checkServerIdentity(ip, cert) };
   return credentials.createSsl(pem(tls.ca), pem(tls.key), pem(tls.cert), verify);
+}
+
+/** The address of a target that names no host but an IP. */
+function ipOf(target: string): string | undefined {
+  const host = /^(?:dns:\/*)?\[?([^\]]+?)\]?:\d+$/.exec(target)?.[1] ?? "";
+  return isIP(host) === 0 ? undefined : host;
 }
 
 function pem(value: string | Uint8Array | undefined): Buffer | null {
