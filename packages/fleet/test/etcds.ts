@@ -7,7 +7,7 @@ export interface TestEtcd extends AsyncDisposable {
   readonly endpoint: string;
 }
 
-const UPSTREAM = process.env["KEELSON_UPSTREAM_ETCD"] ?? "/tmp/trixie-etcd/root/usr/bin/etcd";
+export const UPSTREAM = process.env["KEELSON_UPSTREAM_ETCD"] ?? "/tmp/trixie-etcd/root/usr/bin/etcd";
 
 /** The etcds that fleet is tested against. Upstream's binary is named by KEELSON_UPSTREAM_ETCD. */
 export function etcds(): {
