@@ -1,5 +1,3 @@
-import { isIP } from "node:net";
-import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import type {
   DescMessage,
   DescMethod,
@@ -11,29 +9,17 @@ import type {
 } from "@bufbuild/protobuf";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
-  type ChannelCredentials,
   Client,
   type ClientDuplexStream,
   type ClientReadableStream,
   connectivityState,
-  credentials,
   Metadata as GrpcMetadata,
   type ServiceError,
 } from "@grpc/grpc-js";
+import { type ChannelTls, ipOf, toCredentials } from "./channel-tls.ts";
 import { Metadata } from "./metadata.ts";
 import { RequestQueue } from "./request-queue.ts";
 import { RpcError, Status, toStatus } from "./status.ts";
-
-/** PEM contents. */
-export interface ChannelTls {
-  readonly ca?: string | Uint8Array;
-  readonly cert?: string | Uint8Array;
-  readonly key?: string | Uint8Array;
-  /** The name that the server's certificate must carry, when it is not the target's. */
-  readonly serverName?: string;
-  /** Encrypts without knowing to whom. For tests and emergencies. */
-  readonly insecureSkipVerify?: boolean;
-}
 
 export interface ChannelOptions {
   /** Without it the channel is plain text. */
@@ -360,27 +346,6 @@ function toGrpcMetadata(metadata: Metadata | undefined): GrpcMetadata {
     for (const value of values) out.add(name, name.endsWith("-bin") ? Buffer.from(value, "base64") : value);
   }
   return out;
-}
-
-function toCredentials(tls: ChannelTls | undefined, ip: string | undefined): ChannelCredentials {
-  if (tls === undefined) return credentials.createInsecure();
-  const verify =
-    tls.insecureSkipVerify === true
-      ? { checkServerIdentity: () => undefined, rejectUnauthorized: false }
-      : ip === undefined
-        ? {}
-        : { checkServerIdentity: (_name: string, cert: PeerCertificate) => checkServerIdentity(ip, cert) };
-  return credentials.createSsl(pem(tls.ca), pem(tls.key), pem(tls.cert), verify);
-}
-
-/** The address of a target that names no host but an IP. */
-function ipOf(target: string): string | undefined {
-  const host = /^(?:dns:\/*)?\[?([^\]]+?)\]?:\d+$/.exec(target)?.[1] ?? "";
-  return isIP(host) === 0 ? undefined : host;
-}
-
-function pem(value: string | Uint8Array | undefined): Buffer | null {
-  return value === undefined ? null : Buffer.from(value);
 }
 
 function stateName(state: connectivityState): ChannelState {

@@ -1,14 +1,14 @@
 // For those who serve.
 export { type ListenAddress, ListenAddressError, ListenError, parseListenUrl } from "./address.ts";
-// For those who call.
 export {
   type BidiCall,
   type CallOptions,
   Channel,
   type ChannelOptions,
   type ChannelState,
-  type ChannelTls,
 } from "./channel.ts";
+// For those who call.
+export type { ChannelTls } from "./channel-tls.ts";
 export { Encoded } from "./framing.ts";
 export { HealthReporter } from "./health.ts";
 export { BodyTooLargeError, type HttpHandler, type HttpRequest, type HttpResponse } from "./http.ts";
