@@ -3,7 +3,9 @@ import { CommandError, type Context } from "./io.ts";
 import { machineLegend } from "./legend.ts";
 import { isGlobal } from "./names.ts";
 
-const POLL_MS = 250;
+/** Pauses between looks: short at first, as most units take no time to start. */
+const POLL_MIN_MS = 25;
+const POLL_MAX_MS = 250;
 /** One attempt of --block-attempts. */
 const ATTEMPT_MS = 2_000;
 /** An end state is believed when it has lasted so long: the start itself may not have been reported yet. */
@@ -84,7 +86,7 @@ async function poll(context: Context, name: string, check: Check, what: string, 
   const { io, client } = context;
   const deadlineMs = io.nowMs() + blocking.attempts * ATTEMPT_MS;
   let shown = "";
-  for (;;) {
+  for (let pauseMs = POLL_MIN_MS; ; pauseMs = Math.min(2 * pauseMs, POLL_MAX_MS)) {
     const unit = await client.unit(name);
     const line = await check(unit);
     if (line !== undefined) {
@@ -100,7 +102,7 @@ async function poll(context: Context, name: string, check: Check, what: string, 
       );
     }
     io.signal.throwIfAborted();
-    await io.sleep(POLL_MS);
+    await io.sleep(pauseMs);
   }
 }
 

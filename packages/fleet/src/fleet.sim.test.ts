@@ -310,6 +310,24 @@ describe("the engine", () => {
   });
 });
 
+it("an engine that decided on a unit which is destroyed meanwhile leaves no key of it behind", async () => {
+  await using fleet = new SimFleet();
+  const machine = fleet.add("m1");
+  await fleet.until("it leads", () => machine.engine.isLeader);
+  for (let i = 0; i < 40; i++) {
+    await fleet.submit("a.service");
+    // The engine acts some milliseconds later: a little more time each round meets every moment of it.
+    await fleet.run(i / 2);
+    await fleet.destroy("a.service");
+    await fleet.run(500);
+    expect(
+      fleet.keys().filter((key) => !/\/(machines|lease)\//.test(key)),
+      `after ${i / 2} ms`,
+    ).toEqual([]);
+    expect(machine.manager.loaded()).toEqual([]);
+  }
+});
+
 describe("the store's load", () => {
   it("at rest nothing is written, and one lease a machine and one for each engine are kept alive", async () => {
     await using fleet = await three();

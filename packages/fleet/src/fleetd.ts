@@ -7,6 +7,7 @@ import { Engine } from "./engine/engine.ts";
 import { Metrics } from "./metrics.ts";
 import { Registry } from "./registry/registry.ts";
 import { RegistryWriter } from "./registry/writer.ts";
+import { meterStore } from "./store/metered-store.ts";
 import type { FleetStore } from "./store/port.ts";
 import { delay } from "./time.ts";
 
@@ -72,9 +73,10 @@ export class Fleetd {
   }
 
   /** Listens, and starts everything else in the background: it need not reach the store yet. @throws ConfigError */
-  static async start(options: FleetdOptions): Promise<Fleetd> {
-    const { store, manager, clock, logger, machine, keyPrefix } = options;
+  static async start(given: FleetdOptions): Promise<Fleetd> {
     const metrics = new Metrics();
+    const options = { ...given, store: meterStore(given.store, metrics, given.clock) };
+    const { store, manager, clock, logger, machine, keyPrefix } = options;
     const registry = new Registry({ store, clock, logger, ...(keyPrefix === undefined ? {} : { keyPrefix }) });
     const late: { fleetd?: Fleetd } = {};
     const api = new ApiServer({

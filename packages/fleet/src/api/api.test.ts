@@ -395,9 +395,21 @@ describe("additions", () => {
   });
 
   it("metrics by fleet's names", async () => {
-    const { text } = await call("GET", "/metrics");
-    for (const name of ["fleet_engine_leader_start_time", "fleet_engine_reconcile_count_total"])
-      expect(text + (await (await fetch(`${two.url}/metrics`)).text())).toContain(name);
+    await client().createUnit("metered.service", OPTIONS, "launched");
+    await eventually(async () => (await client().unit("metered.service"))?.currentState === "launched");
+    const texts = await Promise.all([one, two].map(async ({ url }) => (await fetch(`${url}/metrics`)).text()));
+    await client().destroyUnit("metered.service");
+    const all = texts.join("");
+    for (const name of [
+      "fleet_engine_leader_start_time",
+      "fleet_engine_task_count_total",
+      "fleet_engine_reconcile_count_total",
+      "fleet_engine_reconcile_duration_second_bucket",
+      "fleet_registry_operation_count_total",
+      "fleet_registry_operation_duration_second_sum",
+    ]) {
+      expect(all).toContain(name);
+    }
   });
 });
 

@@ -32,6 +32,8 @@ const DEBOUNCE_MS = 5;
 export class Engine {
   readonly #options: Required<EngineOptions>;
   #leadership: Leadership | undefined;
+  #leaderSinceMs = 0;
+  #waitingUnits = 0;
   /** Before this time, absent machines may only have been unable to reach the store, as we were. */
   #settledAtMs = 0;
 
@@ -43,8 +45,6 @@ export class Engine {
       () => (this.#leadership === undefined ? 0 : this.#leaderSinceMs / 1_000),
     );
   }
-
-  #leaderSinceMs = 0;
 
   get isLeader(): boolean {
     return this.#leadership !== undefined;
@@ -111,6 +111,7 @@ export class Engine {
     const view = { ...registry.view.cluster(), isSettled: startMs >= this.#settledAtMs };
     const plan = reconcile(view);
     metrics.count("fleet_engine_reconcile_count_total");
+    this.#waitingUnits = plan.waiting.size;
     this.#countReasons(plan);
     const changes = this.#changes(plan);
     let lastRevision: Revision = 0;
