@@ -10,20 +10,22 @@ import {
   type Snapshot,
   type SoftState,
 } from "@keelson/raft";
-import { deleteRangeInParts, type KvStore, type WriteOp } from "@keelson/storage";
+import type { KvStore, WriteOp } from "@keelson/storage";
 import { assert, type Clock, type Logger, type MemberId, type Random } from "@keelson/types";
 import { AppliedStore, type TakenChanges } from "./applied-store.ts";
-import { generationRecord, type LoadedMember, loadState } from "./boot.ts";
+import { generationRecord, type LoadedMember } from "./boot.ts";
+import { ConfChanges, changeMembers } from "./conf-changes.ts";
 import type { ServerConfig } from "./config.ts";
 import { EtcdError, type EtcdErrorCode, MemberFailedError } from "./core/errors.ts";
-import { generationPrefix, generationRange } from "./core/keys.ts";
 import { ReadRounds } from "./core/read-rounds.ts";
 import type { ApplyOutcome, StateMachine } from "./core/state-machine.ts";
+import { expireLeases } from "./lease-expiry.ts";
 import { LogStore } from "./log-store.ts";
 import { decodeMemberChange } from "./member-change.ts";
 import { Proposals } from "./proposals.ts";
 import { type DriverHandler, RaftDriver } from "./raft-driver.ts";
-import { peekPosition, readSnapshot, SnapshotError, writeSnapshot } from "./snapshots.ts";
+import { decodeGeneration, SnapshotExchange } from "./snapshot-exchange.ts";
+import { loadState } from "./state-loader.ts";
 import type { PeerTransport } from "./transport/port.ts";
 
 /** What happens inside a member, for those who serve clients and for metrics. Called synchronously; must not throw. */
@@ -60,8 +62,6 @@ const APPLY_GAP_MAX = 5_000;
 /** The others must have noticed, too, before one campaigns; and not two at once. */
 const GONE_PAUSE_MS = 30;
 const GONE_SPREAD_MS = 150;
-const EXPIRED_LEASES_PER_TICK = 50;
-const CHECKPOINTS_PER_TICK = 500;
 
 /**
  * One member of the cluster: Raft with its log, the replicated state, and the requests that wait for them. Everything
@@ -81,15 +81,15 @@ export class Member implements DriverHandler {
   readonly #driver: RaftDriver;
   readonly #reads: ReadRounds;
   readonly #timers: Disposable[] = [];
+  readonly #snapshots: SnapshotExchange;
+  readonly #confChanges: ConfChanges;
   readonly #waitingForLeader = new Set<() => void>();
   #applied: AppliedStore;
   #state: StateMachine;
   #soft: SoftState = { lead: 0n, raftState: "StateFollower" };
   #appliedTerm: number;
-  #lastStagedGeneration: number;
   #scrubTimer: Disposable | undefined;
   #stopped = false;
-  #leaderSinceMs = 0;
 
   constructor(deps: MemberDeps, loaded: LoadedMember, events: MemberEvents) {
     this.config = deps.config;
@@ -103,7 +103,6 @@ export class Member implements DriverHandler {
     this.#state = loaded.state;
     this.#applied = loaded.applied;
     this.#appliedTerm = loaded.state.applied.term;
-    this.#lastStagedGeneration = loaded.applied.generation;
     this.proposals = new Proposals(this.id, deps.random);
     this.#reads = new ReadRounds(deps.random.below(2 ** 31) * 2 ** 20);
     const lastIndex = loaded.offset.index + loaded.entries.length;
@@ -117,6 +116,14 @@ export class Member implements DriverHandler {
     const node = this.#newNode(deps.random);
     const nowMs = () => deps.clock.monotonicMs();
     this.#driver = new RaftDriver({ node, log: this.#log, store: deps.store, logger: deps.logger, nowMs }, this);
+    this.#confChanges = new ConfChanges(deps.clock);
+    this.#snapshots = new SnapshotExchange({
+      store: deps.store,
+      transport: deps.transport,
+      logger: deps.logger,
+      driver: this.#driver,
+      current: () => ({ generation: this.#applied.generation, appliedIndex: this.#state.applied.index }),
+    });
   }
 
   start(bootstrapPeers: LoadedMember["identity"]["bootstrapPeers"]): void {
@@ -127,7 +134,7 @@ export class Member implements DriverHandler {
       onNotSent: (m) => {
         if (m.type === "MsgProp") this.proposals.notSent(m.entries);
       },
-      onSnapshot: (m, chunks) => this.#receiveSnapshot(m, chunks),
+      onSnapshot: (m, chunks) => this.#snapshots.receive(m, chunks),
       onRequest: (from, body) => this.onPeerRequest(from, body),
     });
     const members = this.#state.members.list();
@@ -212,27 +219,11 @@ export class Member implements DriverHandler {
   /** Proposes a change of Raft's membership and returns when it was applied. @throws EtcdError */
   proposeConfChange(build: (id: bigint) => Parameters<RawNode["proposeConfChange"]>[0]): Promise<ApplyOutcome> {
     if (this.#stopped) return Promise.reject(new EtcdError("ERR_STOPPED"));
-    return new Promise((resolve, reject) => {
-      const id = this.proposals.nextId();
-      const timeout = this.clock.after(this.requestTimeoutMs, () => {
-        this.#confChanges.delete(id);
-        reject(new EtcdError("ERR_TIMEOUT"));
-      });
-      this.#confChanges.set(id, (outcome) => {
-        timeout[Symbol.dispose]();
-        if (outcome.error === undefined) resolve(outcome);
-        else reject(outcome.error);
-      });
-      this.#driver.call(() => {
-        if (this.#driver.node.proposeConfChange(build(id)) === "ok") return;
-        this.#confChanges.delete(id);
-        timeout[Symbol.dispose]();
-        reject(new EtcdError("ERR_NO_LEADER"));
-      });
-    });
+    const id = this.proposals.nextId();
+    const done = this.#confChanges.wait(id, this.requestTimeoutMs);
+    this.#driver.call(() => this.#confChanges.propose(id, build(id), this.#driver.node));
+    return done;
   }
-
-  readonly #confChanges = new Map<bigint, (outcome: ApplyOutcome) => void>();
 
   /** Resolves when this member's state holds everything acknowledged before the call. @throws EtcdError */
   readIndex(): Promise<void> {
@@ -299,7 +290,6 @@ export class Member implements DriverHandler {
       this.#events.onLeaderChange?.(soft.lead, term);
       if (soft.lead !== 0n) for (const done of Array.from(this.#waitingForLeader)) done();
     }
-    if (soft.raftState === "StateLeader" && before.raftState !== "StateLeader") this.#leaderSinceMs = this.nowMs();
   }
 
   onReadStates(states: readonly ReadState[]): void {
@@ -321,11 +311,11 @@ export class Member implements DriverHandler {
   send(messages: readonly Message[]): void {
     const plain = messages.filter((m) => m.type !== "MsgSnap");
     if (plain.length > 0) this.transport.send(plain);
-    for (const m of messages) if (m.type === "MsgSnap") void this.#sendSnapshot(m);
+    for (const m of messages) if (m.type === "MsgSnap") void this.#snapshots.send(m);
   }
 
   onSnapshot(snapshot: Snapshot): { ops: readonly WriteOp[]; done: () => Promise<void> } {
-    const generation = decodeRound(snapshot.data);
+    const generation = decodeGeneration(snapshot.data);
     assert(generation > this.#applied.generation, "a snapshot is newer than the state", { generation });
     return { ops: [generationRecord(generation)], done: () => this.#install(generation) };
   }
@@ -401,36 +391,17 @@ export class Member implements DriverHandler {
     this.#driver.tick();
     // A cluster at rest must not lean on its log for long.
     this.#driver.call(() => void this.#driver.flush());
-    if (!this.#state.lessor.primary) return;
-    this.#driver.call(() => this.#expireLeases());
+    if (this.#state.lessor.primary) this.#driver.call(() => this.#expireLeases());
   }
 
-  /** In the loop, and only as leader: the entry gets this leader's term or is not made at all. Never forwarded. */
   #expireLeases(): void {
-    const { lessor } = this.#state;
-    const { raftState, term } = this.status();
-    if (raftState !== "StateLeader" || !lessor.primary || term !== this.#appliedTerm) return;
-    const now = this.nowMs();
-    for (const id of lessor.takeExpired(now, EXPIRED_LEASES_PER_TICK)) {
-      this.#proposeInternal({ leaseRevoke: { ID: id } }, () => lessor.retry(id, this.nowMs()));
-    }
-    const checkpoints = lessor.takeCheckpoints(now, CHECKPOINTS_PER_TICK);
-    if (checkpoints.length === 0) return;
-    const list = checkpoints.map((c) => ({ ID: c.id, remainingTTL: BigInt(c.remainingS) }));
-    this.#proposeInternal({ leaseCheckpoint: { checkpoints: list } }, () => undefined);
-  }
-
-  #proposeInternal(request: MessageInitShape<typeof InternalRaftRequestSchema>, lost: () => void): void {
-    try {
-      this.proposals
-        .add(request, this.nowMs() + this.requestTimeoutMs, Number.POSITIVE_INFINITY)
-        .then(
-          (outcome) => outcome.error && this.logger.debug("internal request refused", { error: outcome.error }),
-          lost,
-        );
-    } catch {
-      lost(); // too many requests: later
-    }
+    expireLeases(this.#state.lessor, this.#appliedTerm, {
+      node: this.#driver.node,
+      proposals: this.proposals,
+      logger: this.logger,
+      nowMs: () => this.nowMs(),
+      timeoutMs: this.requestTimeoutMs,
+    });
   }
 
   #apply(entry: Entry): void {
@@ -464,7 +435,7 @@ export class Member implements DriverHandler {
     const cc = confChangeOf(entry);
     assert(cc !== undefined, "a configuration change can be decoded", { index: entry.index });
     const { id, change } = decodeMemberChange(cc);
-    const outcome = this.#changeMembers(change);
+    const outcome = changeMembers(this.#state, change);
     // All members refuse alike, and then Raft is not told.
     if (outcome.error === undefined) {
       const confState = this.#driver.node.applyConfChange(cc);
@@ -472,20 +443,8 @@ export class Member implements DriverHandler {
     }
     this.#state.advance({ index: entry.index, term: entry.term });
     this.transport.setPeers(this.#state.members.list().filter((m) => m.id !== this.id));
-    this.#confChanges.get(id)?.(outcome);
-    this.#confChanges.delete(id);
+    this.#confChanges.finish(id, outcome);
     if (this.#state.members.isRemoved(this.id)) this.#removed();
-  }
-
-  #changeMembers(change: ReturnType<typeof decodeMemberChange>["change"]): ApplyOutcome {
-    if (change === undefined) return {};
-    try {
-      this.#state.changeMembers(change);
-      return {};
-    } catch (error) {
-      if (error instanceof EtcdError) return { error };
-      throw error;
-    }
   }
 
   #removed(): void {
@@ -533,43 +492,6 @@ export class Member implements DriverHandler {
     });
   }
 
-  async #sendSnapshot(m: Message): Promise<void> {
-    const report = (ok: boolean) => this.#driver.call(() => this.#driver.node.reportSnapshot(m.to, ok));
-    try {
-      // What is being written must be in the scan: the state may not be older than the message says.
-      await this.#driver.flush();
-      const { position, chunks } = await peekPosition(readSnapshot(this.#store, this.#applied.generation));
-      assert(
-        m.snapshot !== undefined && position.index >= m.snapshot.metadata.index,
-        "a snapshot is not older than asked",
-      );
-      const metadata = { ...m.snapshot.metadata, ...position, confState: this.#state.confState };
-      this.logger.info("sending database snapshot", { to: m.to, index: position.index });
-      await this.transport.sendSnapshot({ ...m, snapshot: { data: new Uint8Array(0), metadata } }, chunks);
-      report(true);
-    } catch (error) {
-      this.logger.warn("failed to send database snapshot", { to: m.to, error });
-      report(false);
-    }
-  }
-
-  async #receiveSnapshot(m: Message, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-    if (m.snapshot === undefined || m.type !== "MsgSnap") throw new SnapshotError("the stream has no snapshot message");
-    if (m.snapshot.metadata.index <= this.#state.applied.index)
-      throw new SnapshotError("the snapshot is older than the state");
-    const generation = ++this.#lastStagedGeneration;
-    this.logger.info("receiving database snapshot", { from: m.from, index: m.snapshot.metadata.index });
-    try {
-      const records = await writeSnapshot(this.#store, generation, chunks);
-      this.logger.info("received database snapshot", { from: m.from, records });
-    } catch (error) {
-      // A part of it is of no use to anybody.
-      await deleteRangeInParts(this.#store, generationRange(generation), { sync: false });
-      throw error;
-    }
-    this.#driver.step({ ...m, snapshot: { data: encodeRound(generation), metadata: m.snapshot.metadata } });
-  }
-
   async #install(generation: number): Promise<void> {
     const before = this.#applied.generation;
     this.#applied = new AppliedStore(this.#store, generation);
@@ -581,8 +503,7 @@ export class Member implements DriverHandler {
     this.#reads.applied(state.applied.index);
     this.#events.onStateReplaced?.(state);
     this.logger.info("applied snapshot", { index: state.applied.index, term: state.applied.term });
-    const old = { gte: generationPrefix(before), lt: generationPrefix(generation) };
-    deleteRangeInParts(this.#store, old, { sync: false }).catch((error: unknown) => this.#driver.fail(error));
+    this.#snapshots.discard(before, generation);
   }
 
   async #halt(code: EtcdErrorCode): Promise<void> {
@@ -592,14 +513,8 @@ export class Member implements DriverHandler {
     this.#scrubTimer?.[Symbol.dispose]();
     this.proposals.failAll(code);
     for (const read of this.#reads.clear()) read.failed("timeout");
-    for (const [, done] of this.#confChanges) done({ error: new EtcdError(code) });
-    this.#confChanges.clear();
+    this.#confChanges.failAll(code);
     for (const done of Array.from(this.#waitingForLeader)) done();
-  }
-
-  /** Milliseconds for which this member has led. */
-  get ledForMs(): number {
-    return this.isLeader ? this.nowMs() - this.#leaderSinceMs : 0;
   }
 }
 

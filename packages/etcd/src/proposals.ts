@@ -55,19 +55,13 @@ export class Proposals {
     deadlineMs: number,
     maxBytes: number,
   ): Promise<ApplyOutcome> {
-    const id = this.nextId();
-    const request = create(InternalRaftRequestSchema, init);
-    request.header = create(RequestHeaderSchema, { ID: id });
-    const data = toBinary(InternalRaftRequestSchema, request);
-    if (data.length > maxBytes) throw new EtcdError("ERR_REQUEST_TOO_LARGE", { bytes: data.length, maxBytes });
-    if (this.#byId.size >= PENDING_MAX || this.#bytes > PENDING_BYTES_MAX) {
-      throw new EtcdError("ERR_TOO_MANY_REQUESTS", { pending: this.#byId.size, bytes: this.#bytes });
+    if (this.#isFull()) throw new EtcdError("ERR_TOO_MANY_REQUESTS", { pending: this.pending, bytes: this.#bytes });
+    const { pending, promise } = this.#register(init, deadlineMs);
+    const bytes = pending.data.length;
+    if (bytes > maxBytes) {
+      this.#remove(pending.id);
+      throw new EtcdError("ERR_REQUEST_TOO_LARGE", { bytes, maxBytes });
     }
-    const { promise, resolve, reject } = Promise.withResolvers<ApplyOutcome>();
-    const pending: Pending = { id, request, data, deadlineMs, term: undefined, resolve, reject };
-    this.#byId.set(id, pending);
-    this.#byData.set(data, pending);
-    this.#bytes += data.length;
     this.#queue.push(pending);
     return promise;
   }
@@ -83,6 +77,23 @@ export class Proposals {
       for (const p of batch) p.term = term;
       this.#queue.splice(0, batch.length);
     }
+  }
+
+  /**
+   * Puts a request of this member itself straight into the leader's log, or nowhere: undefined when that is not possible
+   * now. It never waits and is never forwarded. Only for a leader.
+   */
+  proposeNow(
+    init: MessageInitShape<typeof InternalRaftRequestSchema>,
+    deadlineMs: number,
+    node: RawNode,
+  ): Promise<ApplyOutcome> | undefined {
+    if (this.#isFull()) return undefined;
+    const { pending, promise } = this.#register(init, deadlineMs);
+    pending.term = node.basicStatus().term;
+    if (node.propose(pending.data) === "ok") return promise;
+    this.#remove(pending.id);
+    return undefined;
   }
 
   get waiting(): number {
@@ -144,6 +155,26 @@ export class Proposals {
   failAll(code: EtcdErrorCode): void {
     for (const p of this.#byId.values()) this.#fail(p, code);
     this.#queue = [];
+  }
+
+  #isFull(): boolean {
+    return this.#byId.size >= PENDING_MAX || this.#bytes > PENDING_BYTES_MAX;
+  }
+
+  #register(
+    init: MessageInitShape<typeof InternalRaftRequestSchema>,
+    deadlineMs: number,
+  ): { pending: Pending; promise: Promise<ApplyOutcome> } {
+    const id = this.nextId();
+    const request = create(InternalRaftRequestSchema, init);
+    request.header = create(RequestHeaderSchema, { ID: id });
+    const data = toBinary(InternalRaftRequestSchema, request);
+    const { promise, resolve, reject } = Promise.withResolvers<ApplyOutcome>();
+    const pending: Pending = { id, request, data, deadlineMs, term: undefined, resolve, reject };
+    this.#byId.set(id, pending);
+    this.#byData.set(data, pending);
+    this.#bytes += data.length;
+    return { pending, promise };
   }
 
   #nextBatch(): Pending[] {

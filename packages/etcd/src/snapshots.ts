@@ -1,3 +1,4 @@
+import { type ConfState, decodeConfState } from "@keelson/raft";
 import type { KvStore, WriteOp } from "@keelson/storage";
 import { CoreError } from "@keelson/types";
 import { generationPrefix, generationRange, join, KIND } from "./core/keys.ts";
@@ -38,15 +39,23 @@ export async function* readSnapshot(store: KvStore, generation: number): AsyncGe
   yield Buffer.concat([...parts, lengths(0, count.length), count]);
 }
 
-/** The position at the head of a stream, and the stream again from its start. */
-export async function peekPosition(
-  chunks: AsyncIterable<Uint8Array>,
-): Promise<{ position: LogPosition; chunks: AsyncIterable<Uint8Array> }> {
+/** What a stream says at its head (which sorts first), and the stream again from its start. */
+export interface SnapshotHead {
+  readonly position: LogPosition;
+  readonly confState: ConfState;
+  readonly chunks: AsyncIterable<Uint8Array>;
+}
+
+/** @throws SnapshotError */
+export async function peekHead(chunks: AsyncIterable<Uint8Array>): Promise<SnapshotHead> {
   const iterator = chunks[Symbol.asyncIterator]();
   const first = await iterator.next();
   if (first.done === true) throw new SnapshotError("the state is empty");
-  const { key, value } = firstRecord(first.value);
-  if (key[0] !== KIND.applied) throw new SnapshotError("the state has no position");
+  const applied = recordAt(first.value, 0);
+  const confState = recordAt(first.value, applied.next);
+  if (applied.key[0] !== KIND.applied || confState.key[0] !== KIND.confState) {
+    throw new SnapshotError("the state has no position or no configuration");
+  }
   const head = first.value;
   const again = async function* () {
     try {
@@ -56,14 +65,15 @@ export async function peekPosition(
       await iterator.return?.();
     }
   };
-  return { position: decodePosition(value, "the applied position"), chunks: again() };
+  const position = decodePosition(applied.value, "the applied position");
+  return { position, confState: decodeConfState(confState.value), chunks: again() };
 }
 
-function firstRecord(chunk: Uint8Array): { key: Uint8Array; value: Uint8Array } {
+function recordAt(chunk: Uint8Array, at: number): { key: Uint8Array; value: Uint8Array; next: number } {
   const view = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-  const keyLength = view.readUInt32BE(0);
-  const valueLength = view.readUInt32BE(4);
-  return { key: view.subarray(8, 8 + keyLength), value: view.subarray(8 + keyLength, 8 + keyLength + valueLength) };
+  const valueAt = at + 8 + view.readUInt32BE(at);
+  const next = valueAt + view.readUInt32BE(at + 4);
+  return { key: view.subarray(at + 8, valueAt), value: view.subarray(valueAt, next), next };
 }
 
 /**
