@@ -247,6 +247,7 @@ describe("the program", () => {
     ["list-units --endpoint nonsense", fails("Error: URL scheme undefined\n")],
     ["list-units --endpoint unix://var/run/x", fails('Error: unable to connect to host "var" with scheme "unix"\n')],
     ["journal --lines x a", fails("--lines is not a whole number from 0 to 10000: x\n")],
+    ["journal --output json a", fails('unknown output "json": short or cat\n')],
     ["completion tcsh", fails('no completion for "tcsh": bash, zsh or fish\n')],
   ])("fleetctl %s", async (line, want) => {
     expect(await fleetctl(line)).toEqual(want);

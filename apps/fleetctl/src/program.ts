@@ -260,14 +260,20 @@ function addInspection(add: Add): void {
     `journal ${UNITS}`,
     "print a unit's output",
     "Prints what a unit wrote, from its machine.\n\nExample:\n  fleetctl journal -f --lines 100 web.service",
-    (c, a, f) => journal(c, a, { lines: linesOf(f["lines"]), follow: f["follow"] === true, ...machine(f) }),
+    (c, a, f) =>
+      journal(c, a, {
+        lines: linesOf(f["lines"]),
+        follow: f["follow"] === true,
+        output: String(f["output"] ?? "short"),
+        ...machine(f),
+      }),
   )
     .option("--lines <n>", "so many of the last lines", "10")
     .option("-f, --follow", "go on printing")
     .option("--machine <id>", "of this machine, for a global unit")
     .addOption(new Option("--ssh-port <n>").hideHelp())
     .addOption(new Option("--sudo").hideHelp())
-    .addOption(new Option("--output <form>").hideHelp());
+    .option("--output <form>", "short, or cat for the text alone", "short");
   add(
     `why ${UNITS}`,
     "say where a unit is, or why it is nowhere",

@@ -132,7 +132,10 @@ export class Fleetd {
   #startDaemons(options: FleetdOptions): Daemons {
     const { store, manager, memory, clock, logger, machine, ttlMs, launchProof } = options;
     const { registry } = this;
-    const ownUrl = this.urls.find((url) => url.startsWith("http://"));
+    // A socket is an address for the other fleetds of one host, as in tests and demonstrations.
+    const ownUrl = ["http://", "unix://"]
+      .map((scheme) => this.urls.find((url) => url.startsWith(scheme)))
+      .find(Boolean);
     const identity = { ...(ownUrl === undefined ? {} : { apiUrl: ownUrl }), ...machine };
     const ttl = ttlMs === undefined ? {} : { ttlMs };
     const proof = launchProof === undefined ? {} : { launchProof };

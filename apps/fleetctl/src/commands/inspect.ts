@@ -9,6 +9,9 @@ import { descriptionOf, isGlobal, unitName } from "../names.ts";
 export const EXIT_NOT_ACTIVE = 3;
 export const EXIT_WAITING = 4;
 
+/** Time, host and program, as journald's short form begins a line. */
+const JOURNAL_PREFIX = /^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ [^\s:]+: /;
+
 /** `fleetctl cat`. */
 export async function cat({ io, client }: Context, args: readonly string[]): Promise<number> {
   const [arg] = args;
@@ -66,8 +69,11 @@ async function showStatus(
 export async function journal(
   context: Context,
   args: readonly string[],
-  flags: { readonly lines: number; readonly follow: boolean; readonly machine?: string },
+  flags: { readonly lines: number; readonly follow: boolean; readonly output: string; readonly machine?: string },
 ): Promise<number> {
+  if (flags.output !== "short" && flags.output !== "cat") {
+    throw new CommandError(`unknown output ${JSON.stringify(flags.output)}: short or cat`);
+  }
   const [arg] = args;
   if (arg === undefined || args.length !== 1) throw new CommandError("One unit file must be provided.");
   const unit = await existing(context, unitName(arg));
@@ -81,7 +87,8 @@ export async function journal(
   const { io, client } = context;
   try {
     const lines = client.journal(unit.name, { lines: flags.lines, follow: flags.follow, machineID, signal: io.signal });
-    for await (const line of lines) io.out(`${line}\n`);
+    const show = (line: string) => (flags.output === "cat" ? line.replace(JOURNAL_PREFIX, "") : line);
+    for await (const line of lines) io.out(`${show(line)}\n`);
   } catch (error) {
     if (!io.signal.aborted) throw error;
   }

@@ -354,22 +354,24 @@ describe("additions", () => {
     await client().destroyUnit("far.service");
   });
 
-  it("a machine without an address is named in the error", async () => {
+  it("a machine that listens on a socket is reached on the same host; one that does not is named in the error", async () => {
     await using dir = await tempDir("fleet-api");
     const id = "3333333333333333aaaaaaaaaaaaaaaa";
-    const three = await start(id, { listen: [`unix://${dir.join("fleet.sock")}`] });
-    await client().createUnit(
-      "mute.service",
-      [...OPTIONS, { section: "X-Fleet", name: "MachineID", value: id }],
-      "launched",
-    );
+    const socket = dir.join("fleet.sock");
+    const three = await start(id, { listen: [`unix://${socket}`] });
+    const pin = { section: "X-Fleet", name: "MachineID", value: id };
+    await client().createUnit("mute.service", [...OPTIONS, pin], "launched");
     await eventually(() => three.manager.running().includes("mute.service"));
-    await expect(client().status("mute.service")).rejects.toThrow(
-      `the unit is on machine ${id}, whose fleetd listens for no other machine`,
+    expect(await client().status("mute.service")).toMatchObject({ activeState: "active", machineID: id });
+    const { fleetd } = await start("4".repeat(32), { listen: [] });
+    const elsewhere = [...OPTIONS, { ...pin, value: "4".repeat(32) }];
+    await client().createUnit("far.service", elsewhere, "launched");
+    await eventually(async () => (await client().unit("far.service"))?.currentState === "launched");
+    await expect(client().status("far.service")).rejects.toThrow(
+      `the unit is on machine ${"4".repeat(32)}, whose fleetd listens for no other machine`,
     );
-    const local = new FleetClient({ endpoint: `unix://${dir.join("fleet.sock")}` });
-    expect(await local.status("mute.service")).toMatchObject({ activeState: "active" });
-    await client().destroyUnit("mute.service");
+    for (const name of ["mute.service", "far.service"]) await client().destroyUnit(name);
+    await fleetd.stop({ drain: true });
     await three.fleetd.stop({ drain: true });
   });
 

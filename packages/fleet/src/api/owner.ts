@@ -68,14 +68,10 @@ function ownerOf({ registry, machineId }: ApiContext, { query }: ApiRequest, nam
 async function forward({ registry }: ApiContext, request: ApiRequest, machineId: MachineId): Promise<void> {
   const machine = registry.view.machine(machineId);
   if (machine === undefined) throw new ApiError(404, `machine ${machineId} is not in the cluster`);
-  if (request.raw.headers[FORWARDED] !== undefined) {
-    throw new ApiError(
-      502,
-      `request for machine ${machineId} arrived at another machine; its registered address is wrong`,
-    );
-  }
   const { apiUrl } = machine.record;
-  if (apiUrl === undefined) {
+  // A socket of the same name on another host is this host's: then the request has come back to us.
+  const isBack = request.raw.headers[FORWARDED] !== undefined;
+  if (apiUrl === undefined || isBack) {
     throw new ApiError(
       502,
       `the unit is on machine ${machineId}, whose fleetd listens for no other machine; ` +
@@ -83,7 +79,9 @@ async function forward({ registry }: ApiContext, request: ApiRequest, machineId:
     );
   }
   const { pathname, search } = new URL(request.raw.url ?? "/", "http://fleet");
-  const outgoing = httpRequest(new URL(`${pathname}${pinned(search, machineId)}`, apiUrl), {
+  const outgoing = httpRequest({
+    ...addressOf(apiUrl),
+    path: `${pathname}${pinned(search, machineId)}`,
     headers: { [FORWARDED]: "1" },
     signal: request.signal,
   });
@@ -100,6 +98,12 @@ async function forward({ registry }: ApiContext, request: ApiRequest, machineId:
     if (request.signal.aborted || request.response.headersSent) return void request.response.destroy();
     throw new ApiError(502, `machine ${machineId} cannot be reached at ${apiUrl}`, { cause });
   }
+}
+
+function addressOf(apiUrl: string): { socketPath: string } | { host: string; port: string } {
+  const url = new URL(apiUrl);
+  if (url.protocol === "unix:") return { socketPath: decodeURIComponent(url.pathname) };
+  return { host: url.hostname.replace(/^\[|\]$/g, ""), port: url.port === "" ? "80" : url.port };
 }
 
 function pinned(search: string, machineId: MachineId): string {

@@ -40,6 +40,11 @@ export class Engine {
   constructor(options: EngineOptions) {
     this.#options = { ttlMs: 4_000, metrics: new Metrics(), ...options };
     this.#options.metrics.gauge(
+      "fleet_engine_waiting_units",
+      "Units that no machine fits, as of the last round.",
+      () => (this.#leadership === undefined ? 0 : this.#waitingUnits),
+    );
+    this.#options.metrics.gauge(
       "fleet_engine_leader_start_time",
       "Start of this leadership, 0 when not leading.",
       () => (this.#leadership === undefined ? 0 : this.#leaderSinceMs / 1_000),
