@@ -17,6 +17,8 @@ export interface TcpTransportOptions {
   readonly listener: PeerListener;
 }
 
+const SILENCE_MAX_MS = 10_000;
+
 /**
  * {@link PeerTransport} over TCP: each member dials each other one and sends its messages on that connection; snapshots have
  * connections of their own. Starts talking when it knows who it is (`identify`).
@@ -145,6 +147,8 @@ export class TcpTransport implements PeerTransport {
   }
 
   #readMessages(socket: Socket, from: MemberId): void {
+    // The peer pings all the time. One that vanished without a word would leave its sockets here for ever.
+    socket.setTimeout(SILENCE_MAX_MS, () => socket.destroy());
     const reader = new FrameReader();
     socket.on("data", (chunk: Buffer) => {
       try {
