@@ -70,7 +70,7 @@ async function ours(): Promise<Result[]> {
   await using dir = await tempDir("bench");
   const child = fork(fileURLToPath(new URL("member.ts", import.meta.url)), [dir.path]);
   try {
-    const url = await new Promise<string>((resolve) => child.once("message", (m) => resolve(String(m))));
+    const url = await new Promise<string>((resolve) => child.once("message", (m) => resolve(m as string)));
     return await measure(target(url));
   } finally {
     child.kill();
