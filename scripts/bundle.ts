@@ -1,6 +1,7 @@
 import { copyFile, mkdir, readFile, rm, stat } from "node:fs/promises";
+import { isBuiltin } from "node:module";
 import { dirname, join, resolve } from "node:path";
-import { build, type Metafile } from "esbuild";
+import { build, type Metafile, type Plugin } from "esbuild";
 
 /**
  * Bundles the programs of one app for the image: `node scripts/bundle.ts apps/etcd` writes `dist/<name>.mjs` (and
@@ -19,6 +20,22 @@ const BANNER = [
   "const __filename = import.meta.filename;",
   "const __dirname = import.meta.dirname;",
 ].join("\n");
+
+/**
+ * Node's own modules by process.getBuiltinModule instead of by import: an import makes an ES module of all that they
+ * export, and touching node:http's WebSocket that way loads all of undici: half of a daemon's start.
+ */
+const builtins: Plugin = {
+  name: "builtins",
+  setup(bundler) {
+    bundler.onResolve({ filter: /^node:|^[a-z0-9_/]+$/ }, ({ path, kind }) =>
+      isBuiltin(path) && kind !== "require-call" ? { path, namespace: "builtin" } : undefined,
+    );
+    bundler.onLoad({ filter: /.*/, namespace: "builtin" }, ({ path }) => ({
+      contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)});`,
+    }));
+  },
+};
 
 const outdir = resolve(process.argv[3] ?? join(appDir, "dist"));
 await rm(outdir, { recursive: true, force: true });
@@ -40,6 +57,7 @@ for (const [name, entry] of Object.entries(bin)) {
     banner: { js: BANNER },
     // dbus-next's optional X11 address lookup.
     external: ["x11"],
+    plugins: [builtins],
     metafile: true,
     logLevel: "warning",
   });
