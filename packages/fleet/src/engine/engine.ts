@@ -59,21 +59,30 @@ export class Engine {
   async run(signal: AbortSignal): Promise<void> {
     const { store, clock, logger, ttlMs } = this.#options;
     const backoff = new Backoff(clock, 200, 2_000);
+    let contactMs = clock.monotonicMs();
+    let session: StoreSession | undefined;
     while (!signal.aborted) {
-      let session: StoreSession | undefined;
       try {
-        session = await store.openSession(ttlMs);
+        session ??= await store.openSession(ttlMs);
+        contactMs = clock.monotonicMs();
         backoff.reset();
         await this.#stand(session, signal);
       } catch (error) {
         if (signal.aborted) break;
         if (!(error instanceof StoreUnavailableError) && !(error instanceof SessionLostError)) throw error;
-        logger.warn("engine lost the store; units stay where they are", { error });
-        this.#settledAtMs = Number.POSITIVE_INFINITY;
+        logger.warn("engine cannot reach the store or was deposed; units stay where they are", { error });
+        // A live session is contact within its time; a store that merely changes its leader is no outage.
+        if (session !== undefined && !session.lost.aborted) contactMs = clock.monotonicMs();
+        else if (session !== undefined || clock.monotonicMs() - contactMs >= ttlMs) {
+          this.#settledAtMs = Number.POSITIVE_INFINITY;
+        }
         await backoff.wait(signal);
       } finally {
         this.#leadership = undefined;
-        await session?.close({ revoke: true });
+        if (session?.lost.aborted === true || signal.aborted) {
+          await session?.close({ revoke: true });
+          session = undefined;
+        }
       }
     }
   }
