@@ -14,7 +14,7 @@ export function whyNot(kind: Kind): string | undefined {
   if (process.getuid?.() !== 0) return "it needs root (the image is built by mmdebstrap as root)";
   const missing = {
     container: ["mmdebstrap", "nsenter", "ip"],
-    qemu: ["mmdebstrap", "qemu-system-x86_64", "qemu-img"],
+    qemu: ["mmdebstrap", "qemu-system-x86_64"],
   }[kind].filter((name) => !isOnPath(name));
   return missing.length > 0 ? `the host lacks ${missing.join(", ")}` : undefined;
 }

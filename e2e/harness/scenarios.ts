@@ -39,7 +39,7 @@ export function clusterScenarios(kind: Kind): void {
         cluster.unitFile("on-hdd.service", markedUnit(["MachineMetadata=disk=hdd"])),
         cluster.unitFile("with-hdd.service", markedUnit(["MachineOf=on-hdd.service"])),
       ]);
-      const [apart = "", ...rest] = files;
+      const [apart, ...rest] = files;
       const instances = ["1", "2", "3"].map((i) => apart.replace("@.", `@${i}.`));
       await cluster.fleetctl(["start", "--no-block", ...instances, ...rest]);
       const rows = await cluster.waitForUnits(
