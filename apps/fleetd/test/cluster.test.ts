@@ -2,42 +2,31 @@ import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { Etcd } from "@keelson/etcd";
 import type { FleetClient } from "@keelson/fleet";
-import { eventually, freePort, type ProcessHandle, startProcess, type TempDir, tempDir } from "@keelson/testkit";
+import { eventually, startUpstreamEtcd, type TempDir, tempDir, upstreamEtcdServer } from "@keelson/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TestMachine } from "./harness.ts";
 
-const UPSTREAM = process.env["KEELSON_UPSTREAM_ETCD"] ?? "/tmp/trixie-etcd/root/usr/bin/etcd";
+const upstream = await upstreamEtcdServer("3.5");
 const option = (section: string, name: string, value: string) => ({ section, name, value });
 const SLEEP = [option("Service", "ExecStart", "/bin/sleep 3600")];
 const IDS = ["1", "2", "3"].map((digit) => digit.repeat(32));
 
 async function startOurs(dir: TempDir) {
   const etcd = await Etcd.start({ dataDir: dir.join("etcd") });
-  return { endpoint: etcd.clientUrls[0] ?? "", stop: () => etcd[Symbol.asyncDispose]() };
+  return { endpoint: etcd.clientUrls[0] ?? "", stop: async () => await etcd[Symbol.asyncDispose]() };
 }
 
-async function startUpstream(dir: TempDir) {
-  const [client, peer] = [await freePort(), await freePort()];
-  const child: ProcessHandle = startProcess(UPSTREAM, [
-    `--data-dir=${dir.join("etcd")}`,
-    `--listen-client-urls=http://127.0.0.1:${client}`,
-    `--advertise-client-urls=http://127.0.0.1:${client}`,
-    `--listen-peer-urls=http://127.0.0.1:${peer}`,
-    `--initial-advertise-peer-urls=http://127.0.0.1:${peer}`,
-    `--initial-cluster=default=http://127.0.0.1:${peer}`,
-    "--log-level=warn",
-  ]);
-  await child.waitForPort(client);
-  return { endpoint: `http://127.0.0.1:${client}`, stop: () => child[Symbol.asyncDispose]() };
+async function startUpstream() {
+  const etcd = await startUpstreamEtcd({ version: "3.5", members: 1 });
+  return { endpoint: etcd.endpoints[0] ?? "", stop: async () => await etcd[Symbol.asyncDispose]() };
 }
 
 describe.each([
   ["our etcd", startOurs],
   ["Debian's etcd 3.5", startUpstream],
 ] as const)("three machines on %s", (name, startEtcd) => {
-  const isMissing = startEtcd === startUpstream && !existsSync(UPSTREAM);
-  if (isMissing) {
-    it.skip(`no etcd at ${UPSTREAM}; set KEELSON_UPSTREAM_ETCD`);
+  if (startEtcd === startUpstream && !upstream.ok) {
+    it.skip(upstream.reason);
     return;
   }
 

@@ -1,15 +1,17 @@
-import { existsSync } from "node:fs";
 import { Etcd } from "@keelson/etcd";
-import { freePort, startProcess, tempDir } from "@keelson/testkit";
+import { startUpstreamEtcd, tempDir, upstreamEtcdServer } from "@keelson/testkit";
 
 /** A single etcd member on loopback. */
 export interface TestEtcd extends AsyncDisposable {
   readonly endpoint: string;
 }
 
-export const UPSTREAM = process.env["KEELSON_UPSTREAM_ETCD"] ?? "/tmp/trixie-etcd/root/usr/bin/etcd";
+const upstream = await upstreamEtcdServer("3.5");
 
-/** The etcds that fleet is tested against. Upstream's binary is named by KEELSON_UPSTREAM_ETCD. */
+/** Why there is no Debian etcd here; undefined when there is one. */
+export const upstreamMissing: string | undefined = upstream.ok ? undefined : upstream.reason;
+
+/** The etcds that fleet is tested against. */
 export function etcds(): {
   readonly name: string;
   readonly start: () => Promise<TestEtcd>;
@@ -20,7 +22,7 @@ export function etcds(): {
     {
       name: "Debian's etcd 3.5",
       start: startUpstream,
-      ...(existsSync(UPSTREAM) ? {} : { missing: `no etcd at ${UPSTREAM}; set KEELSON_UPSTREAM_ETCD` }),
+      ...(upstreamMissing === undefined ? {} : { missing: upstreamMissing }),
     },
   ];
 }
@@ -38,23 +40,6 @@ async function startOurs(): Promise<TestEtcd> {
 }
 
 async function startUpstream(): Promise<TestEtcd> {
-  const dir = await tempDir("fleet-etcd");
-  const [client, peer] = [await freePort(), await freePort()];
-  const child = startProcess(UPSTREAM, [
-    `--data-dir=${dir.join("data")}`,
-    `--listen-client-urls=http://127.0.0.1:${client}`,
-    `--advertise-client-urls=http://127.0.0.1:${client}`,
-    `--listen-peer-urls=http://127.0.0.1:${peer}`,
-    `--initial-advertise-peer-urls=http://127.0.0.1:${peer}`,
-    `--initial-cluster=default=http://127.0.0.1:${peer}`,
-    "--log-level=warn",
-  ]);
-  await child.waitForPort(client);
-  return {
-    endpoint: `http://127.0.0.1:${client}`,
-    async [Symbol.asyncDispose]() {
-      await child[Symbol.asyncDispose]();
-      await dir[Symbol.asyncDispose]();
-    },
-  };
+  const etcd = await startUpstreamEtcd({ version: "3.5", members: 1 });
+  return { endpoint: etcd.endpoints[0] ?? "", [Symbol.asyncDispose]: () => etcd[Symbol.asyncDispose]() };
 }

@@ -1,6 +1,5 @@
 import { Etcd } from "@keelson/etcd";
-import { freePort, type ProcessHandle, startProcess, type TempDir } from "@keelson/testkit";
-import { UPSTREAM } from "./etcds.ts";
+import { freePort, startUpstreamEtcd, type TempDir } from "@keelson/testkit";
 
 /** A cluster of three etcd members whose members can be ended and started again on their data. */
 export interface Trio extends AsyncDisposable {
@@ -9,26 +8,33 @@ export interface Trio extends AsyncDisposable {
   start(index: number): Promise<void>;
 }
 
-interface Member {
-  readonly name: string;
-  readonly client: string;
-  readonly peer: string;
-  readonly dataDir: string;
+/** Starts three members of our etcd in this process, or of Debian's as processes. */
+export function startTrio(kind: "ours" | "upstream", dir: TempDir): Promise<Trio> {
+  return kind === "ours" ? startOurs(dir) : startUpstream();
 }
 
-/** Starts three members of our etcd in this process, or of upstream's as processes. */
-export async function startTrio(kind: "ours" | "upstream", dir: TempDir): Promise<Trio> {
+async function startUpstream(): Promise<Trio> {
+  const etcd = await startUpstreamEtcd({ version: "3.5", members: 3 });
+  return {
+    endpoints: etcd.endpoints,
+    stop: async (index) => await etcd.members[index]?.kill(),
+    start: async (index) => await etcd.members[index]?.restart(),
+    [Symbol.asyncDispose]: () => etcd[Symbol.asyncDispose](),
+  };
+}
+
+async function startOurs(dir: TempDir): Promise<Trio> {
   const url = async () => `http://127.0.0.1:${await freePort()}`;
-  const members: Member[] = [];
-  for (const name of ["e1", "e2", "e3"]) {
-    members.push({ name, client: await url(), peer: await url(), dataDir: dir.join(`${kind}-${name}`) });
-  }
+  const members: { name: string; client: string; peer: string }[] = [];
+  for (const name of ["e1", "e2", "e3"]) members.push({ name, client: await url(), peer: await url() });
   const initialCluster = members.map(({ name, peer }) => `${name}=${peer}`).join(",");
-  const running = new Map<number, AsyncDisposable>();
-  const launch = kind === "ours" ? launchOurs : launchUpstream;
+  const running = new Map<number, Etcd>();
   const start = async (index: number) => {
     const member = members[index];
-    if (member !== undefined) running.set(index, await launch(member, initialCluster));
+    if (member === undefined) return;
+    const { name, client, peer } = member;
+    const urls = { listenClientUrls: [client], listenPeerUrls: [peer] };
+    running.set(index, await Etcd.start({ name, dataDir: dir.join(name), initialCluster, ...urls }));
   };
   const stop = async (index: number) => {
     await running.get(index)?.[Symbol.asyncDispose]();
@@ -43,23 +49,4 @@ export async function startTrio(kind: "ours" | "upstream", dir: TempDir): Promis
       await Promise.all([0, 1, 2].map(stop));
     },
   };
-}
-
-function launchOurs({ name, client, peer, dataDir }: Member, initialCluster: string): Promise<Etcd> {
-  return Etcd.start({ name, dataDir, listenClientUrls: [client], listenPeerUrls: [peer], initialCluster });
-}
-
-async function launchUpstream({ name, client, peer, dataDir }: Member, cluster: string): Promise<ProcessHandle> {
-  const child = startProcess(UPSTREAM, [
-    `--name=${name}`,
-    `--data-dir=${dataDir}`,
-    `--listen-client-urls=${client}`,
-    `--advertise-client-urls=${client}`,
-    `--listen-peer-urls=${peer}`,
-    `--initial-advertise-peer-urls=${peer}`,
-    `--initial-cluster=${cluster}`,
-    "--log-level=warn",
-  ]);
-  await child.waitForPort(Number(new URL(client).port));
-  return child;
 }
