@@ -1,4 +1,3 @@
-import { execFile } from "node:child_process";
 import { rm } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
@@ -9,9 +8,11 @@ import type { ExecResult, Machine, MachineService, MachineSpec, MachineState } f
 import { clientUrl, etcdArgv, fleetdArgv, type MachineLayout, type Programs, unitManagerArgv } from "./layout.ts";
 import { killTree, signalTree } from "./process-tree.ts";
 import { ServiceProcess } from "./service-process.ts";
+import { runShell } from "./shell.ts";
 
 const LOG_BYTES_MAX = 1 << 20;
 const STOP_GRACE_MS = 10_000;
+const EXEC_TIMEOUT_MS = 30_000;
 
 export interface ProcessMachineOptions {
   readonly programs: Programs;
@@ -27,6 +28,9 @@ export class ProcessMachine implements Machine {
   readonly fleetUrl: string;
   readonly #layout: MachineLayout;
   readonly #services: Record<MachineService | "units", ServiceProcess>;
+  readonly #env: Readonly<Record<string, string>>;
+  /** Process ids of commands that run on the machine now; they end with it. */
+  readonly #commands = new Set<number>();
   #state: MachineState = "stopped";
 
   constructor({ programs, layout, all, etcdUrls }: ProcessMachineOptions) {
@@ -34,7 +38,7 @@ export class ProcessMachine implements Machine {
     this.etcdUrl = clientUrl(layout);
     this.fleetUrl = `unix://${layout.fleetSocket}`;
     this.#layout = layout;
-    const env = {
+    this.#env = {
       PATH: process.env["PATH"] ?? "/usr/bin:/bin",
       HOME: layout.directory,
       KEELSON_MACHINE: layout.spec.name,
@@ -42,7 +46,13 @@ export class ProcessMachine implements Machine {
       NODE_COMPILE_CACHE: join(tmpdir(), `keelson-${userInfo().uid}`, "compile-cache"),
     };
     const service = (name: string, argv: readonly string[]) =>
-      new ServiceProcess({ name, argv, env, cwd: layout.directory, logFile: join(layout.directory, `${name}.log`) });
+      new ServiceProcess({
+        name,
+        argv,
+        env: this.#env,
+        cwd: layout.directory,
+        logFile: join(layout.directory, `${name}.log`),
+      });
     this.#services = {
       units: service("units", unitManagerArgv(programs, layout)),
       etcd: service("etcd", etcdArgv(programs, layout, all)),
@@ -56,7 +66,7 @@ export class ProcessMachine implements Machine {
 
   /** The processes that are the machine's roots; units are below them. */
   get pids(): number[] {
-    return Object.values(this.#services).flatMap((service) => service.pid ?? []);
+    return [...Object.values(this.#services).flatMap((service) => service.pid ?? []), ...this.#commands];
   }
 
   async kill(): Promise<void> {
@@ -93,10 +103,12 @@ export class ProcessMachine implements Machine {
   }
 
   async killService(service: MachineService): Promise<void> {
+    this.#need("running", `kill ${service} on`);
     await this.#services[service].kill({ keepWanted: true });
   }
 
   async stopService(service: MachineService): Promise<void> {
+    this.#need("running", `stop ${service} on`);
     await this.#services[service].stop(STOP_GRACE_MS);
   }
 
@@ -105,23 +117,17 @@ export class ProcessMachine implements Machine {
     this.#services[service].start();
   }
 
-  /** Stops the machine as a shutdown would: fleetd, then the units, then etcd. */
-  async shutdown(): Promise<void> {
-    if (this.#state === "paused") await this.resume();
-    for (const name of ["fleetd", "units", "etcd"] as const) await this.#services[name].stop(STOP_GRACE_MS);
-    this.#state = "stopped";
-  }
-
-  exec(command: string, options: { timeoutMs?: number } = {}): Promise<ExecResult> {
-    const limits = { cwd: this.#layout.directory, timeout: options.timeoutMs ?? 30_000, maxBuffer: LOG_BYTES_MAX };
-    return new Promise((resolve, reject) => {
-      execFile("sh", ["-c", command], limits, (error, stdout, stderr) => {
-        if (error === null) return resolve({ exitCode: 0, stdout, stderr });
-        if (typeof error.code === "number") return resolve({ exitCode: error.code, stdout, stderr });
-        return reject(
-          new MachineStateError(`command on ${this.spec.name} did not end by itself: ${command}`, {}, { cause: error }),
-        );
-      });
+  async exec(command: string, options: { timeoutMs?: number } = {}): Promise<ExecResult> {
+    this.#need("running", "run a command on");
+    return await runShell(command, {
+      cwd: this.#layout.directory,
+      env: this.#env,
+      timeoutMs: options.timeoutMs ?? EXEC_TIMEOUT_MS,
+      outputBytesMax: LOG_BYTES_MAX,
+      track: (pid) => {
+        this.#commands.add(pid);
+        return { [Symbol.dispose]: () => void this.#commands.delete(pid) };
+      },
     });
   }
 

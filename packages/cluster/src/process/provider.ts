@@ -3,6 +3,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ClusterError } from "../errors.ts";
+import { completeGroups } from "../groups.ts";
 import type { MachineProvider, MachineSpec } from "../port.ts";
 import { checkSpecs, etcdMemberId } from "../spec.ts";
 import {
@@ -23,6 +24,8 @@ const DIRECTORY_LENGTH_MAX = 80;
 export interface ProcessProviderOptions {
   /** Where machines live; it is kept. Default: a temporary directory that is removed at the end. */
   readonly directory?: string;
+  /** How names of temporary directories begin. Default: `keelson-`. */
+  readonly prefix?: string;
   /** Default: the apps of this repository, from source. */
   readonly programs?: Programs;
 }
@@ -47,10 +50,13 @@ export class ProcessProvider implements MachineProvider {
     return this.#machines.flatMap((machine) => machine.pids);
   }
 
-  async start(specs: readonly MachineSpec[]): Promise<readonly ProcessMachine[]> {
+  async start(
+    specs: readonly MachineSpec[],
+    options: { signal?: AbortSignal } = {},
+  ): Promise<readonly ProcessMachine[]> {
     checkSpecs(specs);
     if (this.#machines.length > 0) throw new ClusterError("this provider has started its machines already");
-    this.#directory = this.#options.directory ?? (await mkdtemp(join(tmpdir(), "keelson-")));
+    this.#directory = this.#options.directory ?? (await mkdtemp(join(tmpdir(), this.#options.prefix ?? "keelson-")));
     if (this.#directory.length > DIRECTORY_LENGTH_MAX) {
       throw new ClusterError(
         `directory ${this.#directory} is too long for the sockets in it: at most ${DIRECTORY_LENGTH_MAX} characters`,
@@ -64,22 +70,15 @@ export class ProcessProvider implements MachineProvider {
       const etcdUrls = [clientUrl(layout), ...(await this.#clientLinks(layout, layouts))];
       this.#machines.push(new ProcessMachine({ programs, layout, all: layouts, etcdUrls }));
     }
+    options.signal?.throwIfAborted();
     await Promise.all(this.#machines.map((machine) => machine.restart()));
     return this.#machines;
   }
 
   async partition(groups: readonly (readonly string[])[]): Promise<void> {
-    const known = new Set(this.#machines.map((machine) => machine.spec.name));
+    const names = this.#machines.map((machine) => machine.spec.name);
     const group = new Map<string, number>();
-    for (const [i, names] of groups.entries()) {
-      for (const name of names) {
-        if (!known.has(name)) throw new ClusterError(`cannot partition: there is no machine ${name}`);
-        if (group.has(name)) throw new ClusterError(`cannot partition: ${name} is in two groups`);
-        group.set(name, i);
-      }
-    }
-    // Who is named in no group is alone together with the others of no group.
-    for (const name of known) if (!group.has(name)) group.set(name, groups.length);
+    for (const [i, members] of completeGroups(names, groups).entries()) for (const name of members) group.set(name, i);
     this.#groups = group;
     for (const proxy of this.#proxies) proxy.update();
   }
