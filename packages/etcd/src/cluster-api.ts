@@ -41,6 +41,8 @@ export class ClusterApi {
   }
 
   async update(id: MemberId, peerUrls: readonly string[]): Promise<MemberInfo[]> {
+    // First whether there is such a member, as upstream; upstream would then take any text for a URL.
+    if (this.#member.state.members.get(id) === undefined) throw new EtcdError("ERR_MEMBER_NOT_FOUND", { id });
     if (peerUrls.length === 0 || !peerUrls.every(isPeerUrl)) throw new EtcdError("ERR_BAD_URLS", { peerUrls });
     return this.#change({ type: "update", id, peerUrls: peerUrls.toSorted() });
   }

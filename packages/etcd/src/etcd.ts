@@ -130,7 +130,10 @@ async function assemble(options: EtcdOptions, cleanup: Cleanup): Promise<EtcdPar
     remote: () => fetchRemoteCluster(config),
     onIdentity: (ids) => transport.identify(ids, (id) => server.member.state.members.isRemoved(id)),
     events: {
-      onFsync: (ms) => metrics.fsync.observe(ms / 1000),
+      onFsync: (ms) => {
+        metrics.fsync.observe(ms / 1000);
+        metrics.commit.observe(ms / 1000);
+      },
       onApplied: (_entries, ms) => metrics.apply.observe(ms / 1000),
       onLeaderChange: (leader) => {
         if (leader !== 0n) metrics.leaderChanges.inc();
@@ -175,7 +178,10 @@ async function serveClients(
     http,
     logger,
     maxRequestBytes: server.config.maxRequestBytes + GRPC_OVERHEAD_BYTES,
-    intercept: (method, context) => intercept(server, method, context),
+    intercept: (method, context) => {
+      metrics.onStart(method);
+      intercept(server, method, context);
+    },
     toRpcError,
     onCall: (method, status) => metrics.onCall(method, status),
   });

@@ -96,6 +96,32 @@ it("several watches on one stream, with ids, filters, previous values, the past,
   expect(await stream.show()).toBe("1 rev=6 PUT b=on time@6");
 });
 
+it("ids of watches: any number but 0 is the client's, and one refused takes none", async () => {
+  await using cluster = await TestCluster.start(1);
+  using stream = new Stream(cluster.client(0));
+  await stream.create({ key: "b", rangeEnd: "a" });
+  expect(await stream.show()).toBe('-1 rev=1 created canceled reason="mvcc: watcher range is empty"');
+  await stream.create({ key: "a" });
+  expect(await stream.show()).toBe("0 rev=1 created");
+  await stream.create({ key: "a", watchId: -7n });
+  expect(await stream.show()).toBe("-7 rev=1 created");
+  await stream.create({ key: "a", watchId: 2n ** 62n + 1n });
+  expect(await stream.show()).toBe(`${2n ** 62n + 1n} rev=1 created`);
+  await stream.create({ key: "b", rangeEnd: "a", watchId: -7n });
+  expect(await stream.show()).toBe('-1 rev=1 created canceled reason="mvcc: watcher range is empty"');
+});
+
+it("a filter that does not exist filters nothing", async () => {
+  await using cluster = await TestCluster.start(1);
+  const client = cluster.client(0);
+  using stream = new Stream(client);
+  await stream.create({ key: "a", filters: [7 as 0] });
+  expect(await stream.show()).toBe("0 rev=1 created");
+  await client.put("a", "1");
+  await client.channel.unary(KV.method.deleteRange, { key: bytes("a") }, { timeoutMs: 5_000 });
+  expect([await stream.show(), await stream.show()]).toEqual(["0 rev=2 PUT a=1@2", "0 rev=3 DEL a=@3"]);
+});
+
 it("a progress request is answered for the whole stream, once every watch has seen everything", async () => {
   await using cluster = await TestCluster.start(1);
   const client = cluster.client(0);
@@ -129,7 +155,8 @@ it("a compaction cancels a watch of what is gone, at its creation and later", as
   using stream = new Stream(client);
   await stream.create({ key: "a", startRevision: 2n });
   expect(await stream.show()).toBe("0 rev=6 created");
-  expect(await stream.show()).toBe("0 rev=6 canceled compact=4");
+  // Without a revision, as upstream.
+  expect(await stream.show()).toBe("0 rev=0 canceled compact=4");
   await stream.create({ key: "a", startRevision: 4n });
   expect(await stream.show()).toBe("1 rev=6 created");
   expect(await stream.show()).toBe("1 rev=6 PUT a=2@4 PUT a=3@5 PUT a=4@6");

@@ -34,7 +34,7 @@ export class BodyTooLargeError extends CoreError<"ERR_BODY_TOO_LARGE"> {
 
 const NOT_FOUND: HttpResponse = {
   status: 404,
-  headers: { "content-type": "text/plain" },
+  headers: { "content-type": "text/plain; charset=utf-8" },
   body: "404 page not found\n",
 };
 
@@ -113,7 +113,7 @@ function fail(error: unknown, sink: Writable, writeHead: (response: HttpResponse
   if (sink.destroyed) return;
   try {
     const status = error instanceof BodyTooLargeError ? 413 : 500;
-    writeHead({ status, headers: { "content-type": "text/plain" } });
+    writeHead({ status, headers: { "content-type": "text/plain; charset=utf-8" } });
     sink.end(`${error instanceof Error ? error.message : String(error)}\n`);
   } catch {
     sink.destroy(); // the head was already sent

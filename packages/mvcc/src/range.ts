@@ -36,8 +36,10 @@ export function executeRange(state: StoreState, options: RangeOptions, current: 
   const filtered = hasFilters(options);
   const found: Candidate[] = [];
   const byKey = target === "key";
-  // Only an answer in key order without filters can stop early.
-  const take = byKey && !filtered ? limit : Number.POSITIVE_INFINITY;
+  // Only an answer in key order without filters can stop early. And one sorted by something else without saying in which
+  // order: etcd takes the first keys up to the limit and one more, and sorts and cuts these (rangeLimit).
+  const early = order === "none" ? limit + 1 : Number.POSITIVE_INFINITY;
+  const take = filtered ? Number.POSITIVE_INFINITY : byKey ? limit : early;
   const visit = (leaf: Leaf, at: number) => {
     const candidate = candidateOf(state, leaf, at, rev);
     if (!filtered || passes(candidate, options)) found.push(candidate);

@@ -50,6 +50,10 @@ it.each<[string, Partial<RangeOptions>, string, number, boolean]>([
   ["limit equal to the number", { limit: 3 }, "a=3 b=2 c=1", 3, false],
   ["descending, limited", { sortOrder: "descend", limit: 1 }, "c=1", 3, true],
   ["by value without an order", { sortTarget: "value" }, "c=1 b=2 a=3", 3, false],
+  // Only the first three in key order are looked at, as in etcd, because no order was asked for.
+  ["by value without an order, limited to 2", { sortTarget: "value", limit: 2 }, "c=1 b=2", 3, true],
+  ["by value without an order, limited to 1", { sortTarget: "value", limit: 1 }, "b=2", 3, true],
+  ["by value, ascending, limited", { sortTarget: "value", sortOrder: "ascend", limit: 1 }, "c=1", 3, true],
   ["by create, descending, limited", { sortTarget: "create", sortOrder: "descend", limit: 2 }, "c=1 b=2", 3, true],
   ["by version: ties in key order", { sortTarget: "version", sortOrder: "descend" }, "a=3 b=2 c=1", 3, false],
   ["a filter leaves count alone", { minModRevision: 3 }, "b=2 c=1", 3, false],
@@ -136,6 +140,27 @@ it("a range inside a txn sees the operations before it, and the revision to come
   ]);
   expect(revision).toBe(3);
   expect(results.map((r) => r.type)).toEqual(["range", "put", "range", "deleteRange", "range"]);
+});
+
+it("a range in a txn may not ask below the compacted revision, not even for a negative one", () => {
+  const store = storeWith("a=1", "a=2", "a=3");
+  const ask = (revision: number) => () => store.txn(then(get("a", { revision }))).succeeded;
+  expect(ask(-1)()).toBe(true);
+  expect(ask(-2)).toThrow("compacted");
+  expect(store.range({ key: b("a"), revision: -2 }).count).toBe(1);
+  store.compact(3);
+  expect(ask(-1)).toThrow("compacted");
+  expect(ask(2)).toThrow("compacted");
+  expect(ask(0)()).toBe(true);
+  expect(ask(3)()).toBe(true);
+  expect(ask(5)).toThrow("future");
+});
+
+it("looks for the lease of a put before its key", () => {
+  const store = newStore();
+  const options = { key: b("a"), value: b(""), lease: 9n, ignoreValue: true };
+  expect(() => store.put(options, { leaseExists: () => false })).toThrow("lease");
+  expect(() => store.put(options, { leaseExists: () => true })).toThrow("key");
 });
 
 it("compares of nested txns look at the state before the whole txn", () => {

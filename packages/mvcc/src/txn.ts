@@ -1,6 +1,6 @@
-import { unreachable } from "@keelson/types";
+import { type Revision, unreachable } from "@keelson/types";
 import { bytesToKey, compareBytes } from "./bytes.ts";
-import { DuplicateKeyError, KeyNotFoundError, LeaseNotFoundError } from "./errors.ts";
+import { CompactedError, DuplicateKeyError, KeyNotFoundError, LeaseNotFoundError } from "./errors.ts";
 import type { Leaf } from "./index-node.ts";
 import { type KeyRange, keyRange, rangeContains } from "./key-range.ts";
 import { getAt, readRevision } from "./range.ts";
@@ -61,23 +61,31 @@ export function runTxn(tx: WriteTx, planned: PlannedTxn): TxnOpResult[] {
   });
 }
 
-/** Checks one put. @throws KeyNotFoundError, LeaseNotFoundError */
+/** Checks one put, the lease first as etcd. @throws KeyNotFoundError, LeaseNotFoundError */
 export function checkPut(state: StoreState, put: PutOptions, checks: WriteChecks): void {
   const { lease, ignoreLease, ignoreValue } = put;
+  if (!ignoreLease && lease !== undefined && lease !== 0n && checks.leaseExists?.(lease) === false)
+    throw new LeaseNotFoundError(lease);
   if (ignoreLease || ignoreValue) {
     const { index } = state;
     if (!index.seek(bytesToKey(put.key)) || index.leaf.version(index.at) === 0) throw new KeyNotFoundError(put.key);
   }
-  if (!ignoreLease && lease !== undefined && lease !== 0n && checks.leaseExists?.(lease) === false)
-    throw new LeaseNotFoundError(lease);
 }
 
 function checkOps(state: StoreState, planned: PlannedTxn, checks: WriteChecks): void {
   for (const op of planned.ops) {
     if (op.type === "put") checkPut(state, op.put, checks);
-    else if (op.type === "range") readRevision(state, op.range.revision ?? 0, state.revision);
+    else if (op.type === "range") checkRangeOp(state, op.range.revision ?? 0);
     else if (op.type === "txn") checkOps(state, op.planned, checks);
   }
+}
+
+/** Unlike a range of its own, one in a txn may not ask for a negative revision (etcd: txn.checkRange). */
+function checkRangeOp(state: StoreState, revision: Revision): void {
+  const { compactRevision } = state.compaction;
+  // etcd's lowest revision is -1 until something is compacted.
+  if (revision < 0 && revision < (compactRevision || -1)) throw new CompactedError(revision, compactRevision);
+  readRevision(state, revision, state.revision);
 }
 
 /** On the path that runs, a key may be put once, and not be both put and deleted. */
@@ -154,6 +162,10 @@ function decide(compare: Compare, difference: number): boolean {
       return difference > 0;
     case "less":
       return difference < 0;
+    case "any":
+      return true;
+    case "never":
+      return false;
     default:
       return unreachable(compare.result, "compare result");
   }

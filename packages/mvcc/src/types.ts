@@ -114,7 +114,8 @@ export interface DeleteRangeResult extends WriteResult {
   readonly prevKvs: readonly KeyValue[];
 }
 
-export type CompareResult = "equal" | "greater" | "less" | "notEqual";
+/** `any` always holds and `never` does not: what etcd makes of a result, or a target, that it does not know. */
+export type CompareResult = "equal" | "greater" | "less" | "notEqual" | "any" | "never";
 
 /** One condition of a txn. With `end`, every key of the range must satisfy it; a missing key counts as all zero. */
 export type Compare = {

@@ -9,17 +9,16 @@ const SORT_ORDERS = ["none", "ascend", "descend"] as const;
 const SORT_TARGETS = ["key", "version", "create", "mod", "value"] as const;
 const COMPARE_RESULTS = ["equal", "greater", "less", "notEqual"] as const;
 
+const ALWAYS_EQUAL: ReadonlySet<mvcc.CompareResult> = new Set(["equal", "any"]);
+
 export function toRangeOptions(r: pb.RangeRequest): mvcc.RangeOptions {
-  const target = SORT_TARGETS[r.sortTarget] ?? "key";
-  const order = SORT_ORDERS[r.sortOrder] ?? "none";
   return {
     key: r.key,
     end: r.rangeEnd,
     limit: number(r.limit),
     revision: number(r.revision),
-    // Sorting by something without an order means ascending (upstream: server/etcdserver/txn/range.go).
-    sortOrder: order === "none" && target !== "key" ? "ascend" : order,
-    sortTarget: target,
+    sortOrder: SORT_ORDERS[r.sortOrder] ?? "none",
+    sortTarget: SORT_TARGETS[r.sortTarget] ?? "key",
     keysOnly: r.keysOnly,
     countOnly: r.countOnly,
     minModRevision: number(r.minModRevision),
@@ -64,7 +63,7 @@ function toOp({ request }: pb.RequestOp): mvcc.TxnOp {
 }
 
 function toCompare(c: pb.Compare): mvcc.Compare {
-  const base = { key: c.key, end: c.rangeEnd, result: COMPARE_RESULTS[c.result] ?? "equal" };
+  const base = { key: c.key, end: c.rangeEnd, result: COMPARE_RESULTS[c.result] ?? "any" };
   const { case: name, value } = c.targetUnion;
   // An operand of another kind than the target counts as the zero of the target, as in upstream's getters.
   switch (c.target) {
@@ -79,7 +78,8 @@ function toCompare(c: pb.Compare): mvcc.Compare {
     case 4:
       return { ...base, target: "lease", operand: name === "lease" ? value : 0n };
     default:
-      throw new EtcdError("ERR_KEY_NOT_FOUND", { target: c.target });
+      // Nothing is looked at, and nothing differs from nothing (upstream: txn.compareKV).
+      return { ...base, target: "version", operand: 0, result: ALWAYS_EQUAL.has(base.result) ? "any" : "never" };
   }
 }
 
@@ -125,7 +125,7 @@ export function fromDelete(
   };
 }
 
-/** Replies nested in a transaction carry a header with nothing but the revision, as upstream's do. */
+/** Replies nested in a transaction carry a header with nothing but the revision, those of transactions not even that, as upstream's do. */
 export function fromTxnOp(r: mvcc.TxnOpResult): pb.ResponseOp {
   return { $typeName: "etcdserverpb.ResponseOp", response: fromTxnOpCase(r) };
 }
@@ -143,7 +143,7 @@ function fromTxnOpCase(r: mvcc.TxnOpResult): pb.ResponseOp["response"] {
         case: "responseTxn",
         value: {
           $typeName: "etcdserverpb.TxnResponse",
-          header: revisionHeader(r.revision),
+          header: revisionHeader(0),
           succeeded: r.succeeded,
           responses: r.results.map(fromTxnOp),
         },

@@ -106,8 +106,22 @@ it("a txn compares, runs one branch and shows its own writes; what is nested has
   expect(succeeded).toBe(true);
   expect(header?.revision).toBe(3n);
   expect(responses.map((r) => r.response.case)).toEqual(["responsePut", "responseRange", "responseTxn"]);
+  // As upstream's: the header of a nested put says the revision, that of a nested txn nothing.
+  expect(responses.map((r) => r.response.value?.header?.revision)).toEqual([3n, 3n, 0n]);
   const read = responses[1]?.response;
   expect(read?.case === "responseRange" && new TextDecoder().decode(read.value.kvs[0]?.value)).toBe("2");
+});
+
+it.each<[string, number, number, boolean]>([
+  ["a result that does not exist holds", 0, 9, true],
+  ["a target that does not exist equals", 9, 0, true],
+  ["and does not differ", 9, 3, false],
+  ["nor is greater", 9, 1, false],
+  ["a result that does not exist, of a value that does not exist", 3, 9, false],
+])("a compare as upstream does it: %s", (_title, target, result, want) => {
+  const d = new Driver();
+  const compare = [{ key: b("a"), target: target as 0, result: result as 0 }];
+  expect((d.apply({ txn: { compare } }).response as TxnResponse).succeeded).toBe(want);
 });
 
 it("NOSPACE stops what grows and lets the rest go on, until it is disarmed", () => {

@@ -8,16 +8,22 @@ import type { ServerMetrics } from "./server-metrics.ts";
 const CHECK_TIMEOUT_MS = 5_000;
 const JSON_TYPE = { "content-type": "application/json" };
 const TEXT_TYPE = { "content-type": "text/plain; charset=utf-8" };
+const METRICS_TYPE = { "content-type": "text/plain; version=0.0.4; charset=utf-8" };
+const METHOD_NOT_ALLOWED: HttpResponse = {
+  status: 405,
+  headers: { ...TEXT_TYPE, allow: "GET" },
+  body: "Method Not Allowed\n",
+};
 
 /** Plain HTTP beside gRPC (upstream: server/etcdserver/api/etcdhttp). */
 export function httpHandler(server: EtcdServer, metrics: ServerMetrics, refresh: () => Promise<void>): HttpHandler {
   return async (req) => {
-    if (req.path === "/health") return health(server, req);
+    if (req.path === "/health") return health(server, metrics, req);
+    if (req.path === "/version") return req.method === "GET" ? version() : METHOD_NOT_ALLOWED;
     if (req.method !== "GET" && req.method !== "HEAD") return undefined;
-    if (req.path === "/version") return version();
     if (req.path === "/metrics") {
       await refresh();
-      return { status: 200, headers: { "content-type": "text/plain; version=0.0.4" }, body: metrics.registry.render() };
+      return { status: 200, headers: METRICS_TYPE, body: metrics.registry.render() };
     }
     return checks(server, req);
   };
@@ -28,12 +34,13 @@ function version(): HttpResponse {
   return { status: 200, headers: JSON_TYPE, body };
 }
 
-async function health(server: EtcdServer, req: HttpRequest): Promise<HttpResponse> {
-  if (req.method !== "GET")
-    return { status: 405, headers: { ...TEXT_TYPE, allow: "GET" }, body: "Method Not Allowed\n" };
+async function health(server: EtcdServer, metrics: ServerMetrics, req: HttpRequest): Promise<HttpResponse> {
+  if (req.method !== "GET") return METHOD_NOT_ALLOWED;
   const reason = await unhealthy(server, req);
+  (reason === "" ? metrics.healthSuccess : metrics.healthFailures).inc();
   const body = `{"health":"${reason === "" ? "true" : "false"}","reason":${JSON.stringify(reason)}}`;
-  return { status: reason === "" ? 200 : 503, headers: JSON_TYPE, body };
+  // JSON that goes as text, as upstream's does.
+  return { status: reason === "" ? 200 : 503, headers: TEXT_TYPE, body };
 }
 
 async function unhealthy(server: EtcdServer, req: HttpRequest): Promise<string> {

@@ -75,7 +75,8 @@ async function hashKv(server: EtcdServer, revision: number): Promise<HashKVRespo
           $typeName: "etcdserverpb.HashKVResponse",
           header: server.member.state.header(server.member.term),
           hash: result.hash,
-          compactRevision: BigInt(result.compactRevision),
+          // As upstream, -1 says that nothing was ever compacted.
+          compactRevision: BigInt(result.compactRevision || -1),
           hashRevision: BigInt(result.hashRevision),
         };
       }

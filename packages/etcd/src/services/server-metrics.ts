@@ -1,3 +1,4 @@
+import { readdirSync } from "node:fs";
 import type { BoundMethod } from "@keelson/grpc";
 import { type Status, statusName } from "@keelson/grpc";
 import { hexId } from "@keelson/types";
@@ -5,6 +6,8 @@ import type { EtcdServer } from "../server.ts";
 import { CLUSTER_VERSION, SERVER_VERSION } from "../version.ts";
 import { DISK_BUCKETS, Registry } from "./metrics.ts";
 
+/** When this process started, in seconds. */
+const START_S = performance.timeOrigin / 1000;
 const QUOTA_BYTES = 2 ** 31;
 const GRPC_TYPES = {
   unary: "unary",
@@ -21,6 +24,12 @@ export class ServerMetrics {
     "The latency distributions of fsync called by WAL.",
     DISK_BUCKETS,
   );
+  /** Upstream's second wait for the disk. Here log and state are one batch, so that it is the same as `fsync`. */
+  readonly commit = this.registry.histogram(
+    "etcd_disk_backend_commit_duration_seconds",
+    "The latency distributions of commit called by backend.",
+    DISK_BUCKETS,
+  );
   readonly apply = this.registry.histogram(
     "etcd_server_apply_duration_seconds",
     "The latency distributions of applying entries.",
@@ -34,6 +43,15 @@ export class ServerMetrics {
     "etcd_server_proposals_failed_total",
     "The total number of failed proposals seen.",
   );
+  readonly healthSuccess = this.registry.counter(
+    "etcd_server_health_success",
+    "The total number of successful health checks.",
+  );
+  readonly healthFailures = this.registry.counter(
+    "etcd_server_health_failures",
+    "The total number of failed health checks.",
+  );
+  readonly started = this.registry.counter("grpc_server_started_total", "Total number of RPCs started on the server.");
   readonly handled = this.registry.counter(
     "grpc_server_handled_total",
     "Total number of RPCs completed on the server, regardless of success or failure.",
@@ -97,6 +115,8 @@ export class ServerMetrics {
     );
     r.gauge("etcd_debugging_mvcc_watcher_total", "Total number of watchers.", () => server.hub.size);
     r.gauge("etcd_debugging_lease_total", "Total number of leases.", () => member().state.lessor.size);
+    r.gauge("process_start_time_seconds", "Start time of the process since unix epoch in seconds.", () => START_S);
+    r.gauge("process_open_fds", "Number of open file descriptors.", openFds);
     r.gauge("process_resident_memory_bytes", "Resident memory size in bytes.", () => process.memoryUsage.rss());
     r.total("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.", () => {
       const { user, system } = process.cpuUsage();
@@ -104,13 +124,24 @@ export class ServerMetrics {
     });
   }
 
+  onStart(method: BoundMethod): void {
+    this.started.inc(labelsOf(method));
+  }
+
   onCall(method: BoundMethod, status: Status): void {
-    this.handled.inc({
-      grpc_code: statusName(status),
-      grpc_method: method.desc.name,
-      grpc_service: method.desc.parent.typeName,
-      grpc_type: GRPC_TYPES[method.desc.methodKind],
-    });
+    this.handled.inc({ grpc_code: statusName(status), ...labelsOf(method) });
     if (status !== 0 && /^\/etcdserverpb\.KV\/(Put|DeleteRange|Txn)$/.test(method.path)) this.proposalsFailed.inc();
+  }
+}
+
+function labelsOf({ desc }: BoundMethod): Record<string, string> {
+  return { grpc_method: desc.name, grpc_service: desc.parent.typeName, grpc_type: GRPC_TYPES[desc.methodKind] };
+}
+
+function openFds(): number {
+  try {
+    return readdirSync("/proc/self/fd").length;
+  } catch {
+    return 0; // no /proc
   }
 }

@@ -1,12 +1,16 @@
 import { type BoundService, type CallContext, implement } from "@keelson/grpc";
-import type { Watcher, WatchFilter, WatchHub } from "@keelson/mvcc";
+import { isEmptyRange, keyRange, type Watcher, type WatchFilter, type WatchHub } from "@keelson/mvcc";
 import { Watch, type WatchCreateRequest, type WatchRequest, type WatchResponse } from "@keelson/proto";
+import { assert } from "@keelson/types";
 import { fromEvent } from "../core/convert.ts";
 import type { EtcdServer } from "../server.ts";
 import { losesLeader } from "./require-leader.ts";
 
 /** The id of a watch that could not be created, and of what concerns the whole stream. */
-const NO_WATCH = -1;
+const NO_WATCH = -1n;
+const ZERO_KEY = new Uint8Array([0]);
+/** By the numbers of the API; others filter nothing. */
+const FILTERS: readonly (readonly WatchFilter[])[] = [["noput"], ["nodelete"]];
 /** Larger than the largest request by the overhead that upstream allows (grpcOverheadBytes). */
 const OVERHEAD_BYTES = 512 * 1024;
 /** Answers to creations and cancellations that may wait for a slow reader; then reading the requests pauses. */
@@ -21,7 +25,8 @@ export function watchService(server: EtcdServer): BoundService {
 }
 
 interface Watching {
-  readonly id: number;
+  /** Chosen by the client, unless 0: any other number, also a negative one. */
+  readonly id: bigint;
   readonly watcher: Watcher;
   readonly prevKv: boolean;
   readonly progressNotify: boolean;
@@ -34,11 +39,11 @@ class WatchStream {
   readonly #server: EtcdServer;
   readonly #context: CallContext;
   readonly #hub: WatchHub;
-  readonly #watches = new Map<number, Watching>();
+  readonly #watches = new Map<bigint, Watching>();
   readonly #ready = new Set<Watching>();
   #control: WatchResponse[] = [];
   #progressWanted = false;
-  #nextId = 0;
+  #nextId = 0n;
   #wake: (() => void) | undefined;
   #taken: (() => void) | undefined;
   #error: unknown;
@@ -79,7 +84,7 @@ class WatchStream {
       for await (const { requestUnion } of requests) {
         if (this.#ended) return;
         if (requestUnion.case === "createRequest") this.#create(requestUnion.value);
-        else if (requestUnion.case === "cancelRequest") this.#cancel(Number(requestUnion.value.watchId));
+        else if (requestUnion.case === "cancelRequest") this.#cancel(requestUnion.value.watchId);
         else if (requestUnion.case === "progressRequest") this.#progressWanted = true;
         this.#stir();
         if (this.#control.length >= CONTROL_MAX) await this.#untilTaken();
@@ -117,7 +122,7 @@ class WatchStream {
         return undefined;
       case "compacted":
         this.#watches.delete(watching.id);
-        return this.#response(watching.id, { canceled: true, compactRevision: BigInt(pulled.compactRevision) });
+        return this.#response(watching.id, { canceled: true, compactRevision: BigInt(pulled.compactRevision) }, 0);
       case "events":
         watching.busy = true;
         return this.#response(
@@ -142,16 +147,19 @@ class WatchStream {
     if (req.startRevision < 0n) {
       return this.#refuse("etcdserver: mvcc: required revision has been compacted");
     }
-    const id = this.#chooseId(Number(req.watchId));
+    // Before an id is chosen: the next watch gets the one that this would have had.
+    const key = req.key.length === 0 ? ZERO_KEY : req.key;
+    if (isEmptyRange(keyRange(key, req.rangeEnd))) return this.#refuse("mvcc: watcher range is empty");
+    const id = this.#chooseId(req.watchId);
     if (id === undefined) return this.#refuse("mvcc: duplicate watch ID provided on the WatchStream");
     if (this.#watches.size >= WATCHES_MAX) return this.#refuse("etcdserver: too many watches on one stream");
     const holder: { watching?: Watching } = {};
     const creation = this.#hub.create({
-      id,
-      key: req.key,
+      id: Number(id),
+      key,
       end: req.rangeEnd,
       startRevision: Number(req.startRevision),
-      filters: req.filters.map((f): WatchFilter => (f === 0 ? "noput" : "nodelete")),
+      filters: req.filters.flatMap((f): readonly WatchFilter[] => FILTERS[f] ?? []),
       prevKv: req.prevKv,
       fragment: req.fragment,
       onReady: () => {
@@ -160,11 +168,12 @@ class WatchStream {
         this.#stir();
       },
     });
-    if (creation.type === "emptyRange") return this.#refuse("mvcc: watcher range is empty");
+    assert(creation.type !== "emptyRange", "an empty range was refused before");
     this.#control.push(this.#response(id, { created: true }));
     if (creation.type === "compacted") {
       const compactRevision = BigInt(creation.compactRevision);
-      this.#control.push(this.#response(id, { canceled: true, compactRevision }));
+      // Without a revision in the header, as upstream.
+      this.#control.push(this.#response(id, { canceled: true, compactRevision }, 0));
       return;
     }
     const { watcher } = creation;
@@ -174,8 +183,8 @@ class WatchStream {
     if (!watcher.synced) this.#ready.add(watching);
   }
 
-  #chooseId(asked: number): number | undefined {
-    if (asked > 0) return this.#watches.has(asked) ? undefined : asked;
+  #chooseId(asked: bigint): bigint | undefined {
+    if (asked !== 0n) return this.#watches.has(asked) ? undefined : asked;
     while (this.#watches.has(this.#nextId)) this.#nextId++;
     return this.#nextId++;
   }
@@ -184,7 +193,7 @@ class WatchStream {
     this.#control.push(this.#response(NO_WATCH, { created: true, canceled: true, cancelReason }));
   }
 
-  #cancel(id: number): void {
+  #cancel(id: bigint): void {
     const watching = this.#watches.get(id);
     if (watching === undefined) return;
     this.#hub.cancel(watching.watcher);
@@ -193,12 +202,12 @@ class WatchStream {
     this.#control.push(this.#response(id, { canceled: true }));
   }
 
-  #response(id: number, fields: Partial<WatchResponse>, revision = this.#hub.revision): WatchResponse {
+  #response(id: bigint, fields: Partial<WatchResponse>, revision = this.#hub.revision): WatchResponse {
     const { state, term } = this.#server.member;
     return {
       $typeName: "etcdserverpb.WatchResponse",
       header: state.header(term, revision),
-      watchId: BigInt(id),
+      watchId: id,
       created: false,
       canceled: false,
       compactRevision: 0n,
