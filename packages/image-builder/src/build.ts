@@ -2,14 +2,12 @@ import { randomBytes } from "node:crypto";
 import { copyFile, mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, join, resolve } from "node:path";
-import { buildBase } from "./base.ts";
 import { hashTree, keyOf, readDefinition } from "./definition.ts";
 import { writeDisk } from "./disk.ts";
 import { requireBuildHost } from "./host.ts";
 import { writeInitramfs } from "./initramfs.ts";
-import { compareLock, formatLock, judgeChanges, type PackageLock, parseLock } from "./lock.ts";
+import { buildLockedBase } from "./locked-base.ts";
 import { type ImageManifest, MANIFEST_VERSION, readManifest } from "./manifest.ts";
-import { resolveMirror } from "./mirror.ts";
 import { buildNode, bundlePrograms, removeTree } from "./programs.ts";
 import { type Progress, silentProgress } from "./progress.ts";
 import { assembleRootfs, type RootfsOptions } from "./rootfs.ts";
@@ -34,7 +32,6 @@ export interface BuildOptions {
 
 /** Raise when the same inputs give another image than before. */
 const BUILD_VERSION = 1;
-const LOCK_FILE = "packages.lock.json";
 
 /** The default output of builds of a repository. */
 export function defaultOutput(repository: string): string {
@@ -58,29 +55,7 @@ export async function buildImage(options: BuildOptions): Promise<ImageManifest> 
   const definition =
     options.suite === undefined ? read : { ...read, settings: { ...read.settings, suite: options.suite } };
 
-  const lockPath = join(definition.directory, LOCK_FILE);
-  const lockFile = await readLock(lockPath);
-  // Another suite than the locked one is an experiment: its versions are neither compared nor recorded.
-  const isLockedSuite = definition.settings.suite === (lockFile?.suite ?? read.settings.suite);
-  const lock = isLockedSuite && options.updateLock !== true ? lockFile : undefined;
-  const base = await buildBase({
-    definition,
-    cacheDir,
-    lock,
-    mirror: () => resolveMirror(options),
-    progress,
-    signal: options.signal,
-  });
-  if (base.fromCache) progress.step("take the Debian packages from the cache");
-  if (lock === undefined && isLockedSuite) {
-    await replaceFile(lockPath, formatLock(base.lock));
-    progress.detail(`wrote ${lockPath}: ${Object.keys(base.lock.packages).length} packages`);
-  } else if (lock !== undefined) {
-    const warnings = judgeChanges(compareLock(lock, base.lock), { frozen: options.frozen ?? false });
-    for (const warning of warnings) progress.warn(warning);
-    if (warnings.length > 0) progress.warn("to record these versions: osctl build --update-lock");
-  }
-
+  const base = await buildLockedBase(definition, read.settings.suite, { ...options, cacheDir, progress });
   const node = await buildNode(repository, cacheDir, progress);
   const store = storeOf(output);
   await mkdir(store, { recursive: true });
@@ -179,19 +154,6 @@ async function countSetuid(rootfs: string): Promise<number> {
 
 export function defaultCacheDir(): string {
   return join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "keelson/image");
-}
-
-async function readLock(path: string): Promise<PackageLock | undefined> {
-  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return undefined;
-    throw error;
-  });
-  return text === undefined ? undefined : parseLock(text, path);
-}
-
-async function replaceFile(path: string, content: string): Promise<void> {
-  await writeFile(`${path}.${process.pid}`, content);
-  await rename(`${path}.${process.pid}`, path);
 }
 
 /** Version and time of the source: from git where there is one, so that equal commits give equal images. */
