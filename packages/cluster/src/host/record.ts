@@ -1,6 +1,6 @@
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { ClusterError } from "../errors.ts";
 import { killTree } from "../process/process-tree.ts";
 import { processStartedAt } from "./process-identity.ts";
@@ -44,7 +44,18 @@ export async function claimDirectory(directory: string): Promise<void> {
   }
   await rm(directory, { recursive: true, force: true });
   await mkdir(directory, { recursive: true, mode: 0o700 });
+  await needOwnParent(directory);
   await writeRecord(directory, []);
+}
+
+/** Refuses a parent that another user made first: there they could put sockets and records of their own. */
+async function needOwnParent(directory: string): Promise<void> {
+  const parent = dirname(directory);
+  const { uid, mode } = await stat(parent);
+  if (uid === userInfo().uid && (mode & 0o022) === 0) return;
+  throw new ClusterError(
+    `${parent} is not yours alone: remove it (rm -r ${parent}), or set TMPDIR to a place of yours`,
+  );
 }
 
 /** Ends what a crashed harness left running and removes its directory. Returns whether there was anything. */

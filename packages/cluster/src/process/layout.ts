@@ -1,18 +1,6 @@
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { MachineSpec } from "../port.ts";
-
-/** How the programs of a machine are started. */
-export interface Programs {
-  readonly etcd: readonly string[];
-  readonly fleetd: readonly string[];
-}
-
-/** Runs the apps of this repository from their sources with the Node that runs us. */
-export function programsOfRepository(): Programs {
-  const app = (name: string) => fileURLToPath(new URL(`../../../../apps/${name}/src/main.ts`, import.meta.url));
-  return { etcd: [process.execPath, app("etcd")], fleetd: [process.execPath, app("fleetd")] };
-}
+import type { Programs } from "./programs.ts";
 
 /** The files and addresses of one machine that is a set of processes. */
 export interface MachineLayout {

@@ -1,12 +1,12 @@
 import { rm } from "node:fs/promises";
-import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { killLeftovers } from "@keelson/linux";
 import { MachineStateError } from "../errors.ts";
 import { readTail } from "../files.ts";
 import type { ExecResult, Machine, MachineService, MachineSpec, MachineState } from "../port.ts";
-import { clientUrl, etcdArgv, fleetdArgv, type MachineLayout, type Programs, unitManagerArgv } from "./layout.ts";
+import { clientUrl, etcdArgv, fleetdArgv, type MachineLayout, unitManagerArgv } from "./layout.ts";
 import { killTree, signalTree } from "./process-tree.ts";
+import type { Programs } from "./programs.ts";
 import { ServiceProcess } from "./service-process.ts";
 import { runShell } from "./shell.ts";
 
@@ -42,8 +42,7 @@ export class ProcessMachine implements Machine {
       PATH: process.env["PATH"] ?? "/usr/bin:/bin",
       HOME: layout.directory,
       KEELSON_MACHINE: layout.spec.name,
-      // Compiled code is shared by the machines' programs and kept for the next start.
-      NODE_COMPILE_CACHE: join(tmpdir(), `keelson-${userInfo().uid}`, "compile-cache"),
+      ...(programs.compileCache === undefined ? {} : { NODE_COMPILE_CACHE: programs.compileCache }),
     };
     const service = (name: string, argv: readonly string[]) =>
       new ServiceProcess({

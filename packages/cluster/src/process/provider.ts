@@ -6,17 +6,10 @@ import { ClusterError } from "../errors.ts";
 import { completeGroups } from "../groups.ts";
 import type { MachineProvider, MachineSpec } from "../port.ts";
 import { checkSpecs, etcdMemberId } from "../spec.ts";
-import {
-  CLUSTER_TOKEN,
-  clientUrl,
-  layoutOf,
-  type MachineLayout,
-  type Programs,
-  peerUrl,
-  programsOfRepository,
-} from "./layout.ts";
+import { CLUSTER_TOKEN, clientUrl, layoutOf, type MachineLayout, peerUrl } from "./layout.ts";
 import { headerOf, LinkProxy } from "./link-proxy.ts";
 import { ProcessMachine } from "./machine.ts";
+import { type Programs, programsOfRepository } from "./programs.ts";
 
 /** Unix socket paths are limited to about 100 bytes, so the default directory is short. */
 const DIRECTORY_LENGTH_MAX = 80;
@@ -26,7 +19,7 @@ export interface ProcessProviderOptions {
   readonly directory?: string;
   /** How names of temporary directories begin. Default: `keelson-`. */
   readonly prefix?: string;
-  /** Default: the apps of this repository, from source. */
+  /** Default: the apps of this repository, bundled. */
   readonly programs?: Programs;
 }
 
@@ -64,7 +57,7 @@ export class ProcessProvider implements MachineProvider {
     }
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     const layouts = await this.#layouts(specs);
-    const programs = this.#options.programs ?? programsOfRepository();
+    const programs = this.#options.programs ?? (await programsOfRepository());
     for (const layout of layouts) {
       await mkdir(layout.unitsDirectory, { recursive: true });
       const etcdUrls = [clientUrl(layout), ...(await this.#clientLinks(layout, layouts))];
