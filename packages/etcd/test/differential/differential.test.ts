@@ -1,6 +1,6 @@
 import { Etcd } from "@keelson/etcd";
 import { Channel } from "@keelson/grpc";
-import { startUpstreamEtcd, upstreamEtcdServer } from "@keelson/testkit";
+import { startUpstreamEtcd, tempDir, upstreamEtcdServer } from "@keelson/testkit";
 import { expect, it } from "vitest";
 import { Comparison } from "./compare.ts";
 import { Target } from "./target.ts";
@@ -26,7 +26,9 @@ it.skipIf(!upstream.ok)(
 
 async function compare(seed: number): Promise<void> {
   await using theirs = await startUpstreamEtcd({ version: "3.5", members: 1, flags: ["--unsafe-no-fsync"] });
-  await using ours = await Etcd.start({ inMemory: true });
+  // Every other seed on a disk, since the state is then read back in other ways.
+  await using dir = await tempDir("differential");
+  await using ours = await Etcd.start(seed % 2 === 0 ? { dataDir: dir.join("ours") } : { inMemory: true });
   using a = await Target.connect(new Channel(new URL(theirs.endpoints[0] as string).host));
   using b = await Target.connect(new Channel(new URL(ours.clientUrls[0] as string).host));
   const comparison = new Comparison(a, b);
