@@ -11,6 +11,7 @@ const io: Io = { out: (text) => void process.stdout.write(text) };
 function program(): Command {
   const { clusterName } = readConfig();
   const cluster = new Command("cluster")
+    .enablePositionalOptions()
     .summary("start, steer and end clusters")
     .description("Start, steer and end clusters of machines.");
   for (const command of [upCommand(clusterName, io), ...steerCommands(clusterName, io), downCommand(clusterName, io)])

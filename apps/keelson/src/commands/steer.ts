@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { ControlClient, clusterDirectory, sweepDirectory, waitFor } from "@keelson/cluster";
 import { Argument, Command, InvalidArgumentError } from "commander";
 import { type ClusterView, look, render } from "../view.ts";
@@ -58,6 +59,7 @@ export function steerCommands(defaultName: string, io: Io): Command[] {
     command("exec", "run a shell command on a machine")
       .argument("<machine>", "machine name")
       .argument("<command...>", "the command")
+      .passThroughOptions()
       .action(async (machine: string, words: string[], opts: Named) => {
         const { exitCode, stdout, stderr } = await new ControlClient(opts.name).exec(machine, words.join(" "));
         io.out(stdout);
@@ -99,7 +101,10 @@ export function downCommand(defaultName: string, io: Io): Command {
       const client = new ControlClient(opts.name);
       if (await client.isUp()) {
         await client.down();
-        await waitFor("the end of the cluster", async () => !(await client.isUp()), { timeoutMs: DOWN_TIMEOUT_MS });
+        // Its host removes the directory last.
+        await waitFor("the end of the cluster", () => !existsSync(clusterDirectory(opts.name)), {
+          timeoutMs: DOWN_TIMEOUT_MS,
+        });
         io.out(`cluster ${opts.name} is down\n`);
       } else if (await sweepDirectory(clusterDirectory(opts.name))) {
         io.out(`cluster ${opts.name} had crashed; what it left is gone\n`);

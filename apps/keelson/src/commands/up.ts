@@ -1,9 +1,17 @@
-import { spawn } from "node:child_process";
-import { mkdirSync, openSync } from "node:fs";
-import { join } from "node:path";
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type ClusterHost, ControlClient, clusterDirectory, waitFor } from "@keelson/cluster";
+import {
+  ClusterError,
+  type ClusterHost,
+  ControlClient,
+  clusterDirectory,
+  MACHINES_MAX,
+  waitFor,
+} from "@keelson/cluster";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { DEMO_UNIT } from "../demo.ts";
 import type { Kind } from "../providers.ts";
 import { nextCommands, openSession } from "../session.ts";
 import { look, render } from "../view.ts";
@@ -20,6 +28,9 @@ interface UpOptions {
 }
 
 const START_TIMEOUT_MS = 600_000;
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+/** Exit code of a start that was interrupted, as shells have it for SIGINT. */
+const INTERRUPTED = 130;
 
 /** `cluster up`: in the background unless asked otherwise; `npm start` keeps it in the foreground with a live view. */
 export function upCommand(defaultName: string, io: Io): Command {
@@ -44,7 +55,8 @@ export function upCommand(defaultName: string, io: Io): Command {
 
 function parseCount(value: string): number {
   const count = Number(value);
-  if (!Number.isInteger(count) || count < 1) throw new InvalidArgumentError("give a whole number of at least 1");
+  if (!Number.isInteger(count) || count < 1 || count > MACHINES_MAX)
+    throw new InvalidArgumentError(`give a whole number from 1 to ${MACHINES_MAX}`);
   return count;
 }
 
@@ -55,8 +67,8 @@ function kindOf(opts: UpOptions): Kind {
 
 async function inForeground(opts: UpOptions, io: Io): Promise<void> {
   const end = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
-    process.once(signal, () => end.abort(new Error(`interrupted by ${signal}`)));
+  // Every time: a second Ctrl-C must not end us before our machines.
+  for (const signal of SIGNALS) process.on(signal, () => end.abort(new Error(`interrupted by ${signal}`)));
   const say = (text: string) => void process.stderr.write(`keelson: ${text}\n`);
   let host: ClusterHost | undefined;
   try {
@@ -73,6 +85,7 @@ async function inForeground(opts: UpOptions, io: Io): Promise<void> {
     if (opts.once !== true) await liveView(host, end.signal, io);
   } catch (error) {
     if (!end.signal.aborted) throw error;
+    process.exitCode = INTERRUPTED;
   } finally {
     if (host !== undefined) {
       say("ending the cluster");
@@ -103,9 +116,38 @@ async function liveView(host: ClusterHost, signal: AbortSignal, io: Io): Promise
 
 async function inBackground(opts: UpOptions, io: Io): Promise<void> {
   const client = new ControlClient(opts.name);
-  const directory = clusterDirectory(opts.name);
-  const logFile = `${directory}.log`;
-  mkdirSync(join(directory, ".."), { recursive: true, mode: 0o700 });
+  if (await client.isUp()) {
+    const hint = `end it with "keelson cluster down --name ${opts.name}", or give another --name`;
+    throw new ClusterError(`cluster ${opts.name} is running already: ${hint}`);
+  }
+  const logFile = `${clusterDirectory(opts.name)}.log`;
+  const child = spawnHost(opts, logFile);
+  const ended = new AbortController();
+  child.once("exit", () => ended.abort(new ClusterError(`cluster ${opts.name} did not start: ${lastLine(logFile)}`)));
+  const interrupt = () => void child.kill("SIGTERM");
+  for (const signal of SIGNALS) process.on(signal, interrupt);
+  const isReady = async () => {
+    const view = await look(await client.info());
+    const hasDemo = opts.demo !== true || view.units.some((u) => u.unit === DEMO_UNIT && u.active === "active");
+    return hasDemo && view.hasQuorum && view.machines.every((m) => m.inFleet === true) ? view : undefined;
+  };
+  try {
+    const wait = { timeoutMs: START_TIMEOUT_MS, signal: ended.signal, everyMs: 200 };
+    const view = await waitFor("a whole cluster", isReady, wait);
+    io.out(`${render(view)}\n${nextCommands(await client.info())}`);
+  } catch (error) {
+    child.kill("SIGTERM");
+    throw error;
+  } finally {
+    for (const signal of SIGNALS) process.off(signal, interrupt);
+    child.removeAllListeners("exit");
+    child.unref();
+  }
+}
+
+/** Starts `cluster up --foreground` as a process that outlives this one. */
+function spawnHost(opts: UpOptions, logFile: string): ChildProcess {
+  mkdirSync(dirname(logFile), { recursive: true, mode: 0o700 });
   const log = openSync(logFile, "w", 0o600);
   const flags = ["--machines", String(opts.machines), "--name", opts.name];
   if (opts.vm === true) flags.push("--vm");
@@ -116,19 +158,12 @@ async function inBackground(opts: UpOptions, io: Io): Promise<void> {
     detached: true,
     stdio: ["ignore", log, log],
   });
-  const failed = new AbortController();
-  child.once("exit", (code) => failed.abort(new Error(`the cluster's host ended with code ${code}: see ${logFile}`)));
-  const info = await waitFor("the cluster", async () => client.info(), {
-    timeoutMs: START_TIMEOUT_MS,
-    signal: failed.signal,
-    everyMs: 100,
-  });
-  await waitFor(
-    "every machine in fleet",
-    async () => (await look(await client.info())).machines.every((m) => m.inFleet === true),
-    { timeoutMs: START_TIMEOUT_MS, signal: failed.signal, everyMs: 200 },
-  );
-  child.removeAllListeners("exit");
-  child.unref();
-  io.out(`${render(await look(info))}\n${nextCommands(info)}`);
+  closeSync(log);
+  return child;
+}
+
+/** What the host said last, which is why it ended. */
+function lastLine(logFile: string): string {
+  const lines = readFileSync(logFile, "utf8").trim().split("\n");
+  return lines.at(-1)?.replace(/^keelson: /, "") || `see ${logFile}`;
 }

@@ -153,7 +153,7 @@ async function runAll(commands: readonly IpCommand[]): Promise<void> {
 }
 
 /** Removes the namespaces of processes that are gone. */
-async function sweepNetworks(): Promise<void> {
+export async function sweepNetworks(): Promise<void> {
   for (const name of await readdir(NETNS_DIRECTORY).catch(() => [])) {
     const pid = /^keelson-(\d+)-\d+(-|$)/.exec(name)?.[1];
     if (pid !== undefined && !isAlive(Number(pid))) await run(["ip", "netns", "delete", name], { check: false });

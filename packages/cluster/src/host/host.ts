@@ -1,10 +1,9 @@
 import { rm } from "node:fs/promises";
-import { join } from "node:path";
 import { ClusterError } from "../errors.ts";
 import type { Machine, MachineProvider } from "../port.ts";
 import { makeSpecs } from "../spec.ts";
 import { ControlServer } from "./control-server.ts";
-import { claimDirectory, clusterDirectory, controlSocket, writeRecord } from "./record.ts";
+import { claimDirectory, clusterDirectory, controlSocket, machinesDirectory, writeRecord } from "./record.ts";
 
 /** How a provider is made for a directory; it must keep its machines below it. */
 export type ProviderFactory = (directory: string) => Promise<MachineProvider & { readonly pids?: readonly number[] }>;
@@ -64,15 +63,17 @@ export class ClusterHost implements AsyncDisposable {
     const specs = makeSpecs(options.name, options.machines);
     const directory = clusterDirectory(options.name);
     await claimDirectory(directory);
-    const provider = await options.provider(join(directory, "m"));
+    let provider: Awaited<ReturnType<ProviderFactory>> | undefined;
     try {
+      provider = await options.provider(machinesDirectory(directory));
       const machines = await provider.start(specs, options.signal === undefined ? {} : { signal: options.signal });
       const host = new ClusterHost(options.name, directory, provider, machines);
       await host.#writeRecord();
       host.#control = await ControlServer.listen(controlSocket(directory), host, options.onDown ?? (() => {}));
       return host;
     } catch (error) {
-      await provider[Symbol.asyncDispose]();
+      await provider?.[Symbol.asyncDispose]();
+      await rm(directory, { recursive: true, force: true });
       throw error;
     }
   }

@@ -1,8 +1,11 @@
-import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
 import { dirname, join } from "node:path";
+import { CONTAINER_STATE_DIRECTORY, killLeftovers, sweepContainers } from "@keelson/linux";
+import { sweepNetworks } from "../container/network.ts";
 import { ClusterError } from "../errors.ts";
-import { killTree } from "../process/process-tree.ts";
+import { killTree, processesAtHome } from "../process/process-tree.ts";
 import { processStartedAt } from "./process-identity.ts";
 
 /** A process that a crashed harness would leave behind, told from a later one of the same pid by its start. */
@@ -28,6 +31,11 @@ export function controlSocket(directory: string): string {
   return join(directory, "control.sock");
 }
 
+/** Where the provider keeps its machines, one folder each. */
+export function machinesDirectory(directory: string): string {
+  return join(directory, "m");
+}
+
 /**
  * Makes the directory ours: refuses when a live harness has it, ends what a crashed one left running and removes
  * what it left behind.
@@ -40,7 +48,7 @@ export async function claimDirectory(directory: string): Promise<void> {
         `a cluster runs in ${directory} already (process ${old.host.pid}): end it with "keelson cluster down", or give another --name`,
       );
     }
-    await endLeftovers(old);
+    await endLeftovers(old, directory);
   }
   await rm(directory, { recursive: true, force: true });
   await mkdir(directory, { recursive: true, mode: 0o700 });
@@ -62,15 +70,21 @@ async function needOwnParent(directory: string): Promise<void> {
 export async function sweepDirectory(directory: string): Promise<boolean> {
   const old = await readRecord(directory);
   if (old === undefined || (await isAlive(old.host))) return false;
-  await endLeftovers(old);
+  await endLeftovers(old, directory);
   await rm(directory, { recursive: true, force: true });
   return true;
 }
 
-async function endLeftovers(old: HostRecord): Promise<void> {
+async function endLeftovers(old: HostRecord, directory: string): Promise<void> {
   const left: number[] = [];
   for (const child of old.children) if (await isAlive(child)) left.push(child.pid);
   await killTree(left);
+  const machines = machinesDirectory(directory);
+  // Programs and commands that were started after the record was written; the home of each is its machine's folder.
+  await killTree(processesAtHome(machines));
+  for (const name of await readdir(machines).catch(() => [])) await killLeftovers(join(machines, name, "units"));
+  if (existsSync(CONTAINER_STATE_DIRECTORY)) await sweepContainers(CONTAINER_STATE_DIRECTORY);
+  await sweepNetworks();
 }
 
 /** Keeps on disk which processes to end if this one cannot do it any more. */

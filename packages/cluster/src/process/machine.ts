@@ -5,7 +5,7 @@ import { MachineStateError } from "../errors.ts";
 import { readTail } from "../files.ts";
 import type { ExecResult, Machine, MachineService, MachineSpec, MachineState } from "../port.ts";
 import { clientUrl, etcdArgv, fleetdArgv, type MachineLayout, unitManagerArgv } from "./layout.ts";
-import { killTree, signalTree } from "./process-tree.ts";
+import { killTree, processesAtHome, signalTree } from "./process-tree.ts";
 import type { Programs } from "./programs.ts";
 import { ServiceProcess } from "./service-process.ts";
 import { runShell } from "./shell.ts";
@@ -72,7 +72,8 @@ export class ProcessMachine implements Machine {
     for (const service of Object.values(this.#services)) service.giveUp();
     await killTree(this.pids);
     await Promise.all(Object.values(this.#services).map((service) => service.ended()));
-    // What had left the tree before; the manager keeps a record of it.
+    // What had left the tree before: of units the manager keeps a record, of commands the home tells.
+    await killTree(processesAtHome(this.#layout.directory));
     await killLeftovers(this.#layout.unitsDirectory);
     this.#state = "stopped";
   }

@@ -1,7 +1,18 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
+import { listProcesses as listAll, readProcessVariable } from "@keelson/linux";
 
 const exec = promisify(execFile);
+
+/**
+ * Processes whose home is `directory` or below it: those of a machine, wherever they went. Linux only; empty elsewhere,
+ * where a process that has left its machine's tree gets away.
+ */
+export function processesAtHome(directory: string): number[] {
+  return listAll()
+    .map(({ pid }) => pid)
+    .filter((pid) => `${readProcessVariable(pid, "HOME") ?? ""}/`.startsWith(`${directory}/`));
+}
 
 interface Row {
   readonly pid: number;

@@ -25,13 +25,14 @@ export function powerTests(bench: () => Bench): void {
     const options = unitWith(mark, machine.spec.machineId);
     await fleetCall(machine, "PUT", "/units/contract.service", { desiredState: "launched", options });
     // What runs inside of a VM is not seen from here.
-    const seen = provider.kind === "qemu" ? 0 : 2;
+    const seen = provider.kind === "qemu" ? 0 : 3;
     const isActive = async () => {
       const { states = [] } = await fleetCall<{ states?: { systemdActiveState: string }[] }>(machine, "GET", "/state");
       return states.some((state) => state.systemdActiveState === "active");
     };
     await bench().until("the unit", isActive);
-    await bench().until("its processes", async () => (await processesWith(`: ${mark}-`)) >= seen);
+    await machine.exec(`(setsid sh -c ': ${mark}-command; while :; do sleep 1; done' >/dev/null 2>&1 &)`);
+    await bench().until("its processes and that of a command", async () => (await processesWith(`: ${mark}-`)) >= seen);
     await machine.exec(`echo kept >contract-disk; sync contract-disk`);
     await bench().put(2, "contract/power", mark);
 
