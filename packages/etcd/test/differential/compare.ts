@@ -93,7 +93,9 @@ export class Comparison {
       const both = this.#streams(i);
       const arrived = await Promise.all(both.map((stream) => this.#isThere(stream, i, revision)));
       const [upstream, ours] = both;
-      if (arrived.includes(false) || !isDeepStrictEqual(upstream.log, ours.log)) {
+      // The events of the fence itself come in any order, and each on its own.
+      const same = () => isDeepStrictEqual(upstream.log, ours.log);
+      if (arrived.includes(false) || !(await holds(same, SETTLE_MS))) {
         const request = `responses of stream ${i}, all there: ${arrived.join(" and ")}`;
         return { at, request, upstream: upstream.log, ours: ours.log };
       }
