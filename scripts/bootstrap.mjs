@@ -15,19 +15,17 @@ const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 
 // What each command runs on Debian packages, beside npm's. Installed only as root on Debian.
 const VM_PACKAGES = [
-  "qemu-system-x86",
-  "qemu-utils",
   "mmdebstrap",
-  "fdisk",
+  "debian-archive-keyring",
   "e2fsprogs",
-  "cpio",
-  "zstd",
   "binutils",
-  "kmod",
-  "busybox-static",
-  "dpkg",
+  "xz-utils",
+  "qemu-system-x86",
+  "iproute2",
+  "util-linux",
+  "procps",
 ];
-const SYSTEMD_PACKAGES = ["systemd", "dbus", "iproute2", "procps", "util-linux", "nftables"];
+const SYSTEMD_PACKAGES = ["systemd", "dbus"];
 const PACKAGES = {
   test: [...VM_PACKAGES, ...SYSTEMD_PACKAGES],
   start: args.includes("--vm")
