@@ -72,6 +72,11 @@ export class CliBench implements Disposable {
       });
   }
 
+  /** How many they are at least; where they cannot be seen, more than any. */
+  processCount(): number {
+    return process.platform === "linux" ? this.processes().length : Number.POSITIVE_INFINITY;
+  }
+
   hasDirectory(name: string): boolean {
     return existsSync(this.clusterDirectory(name));
   }

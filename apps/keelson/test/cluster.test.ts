@@ -13,7 +13,7 @@ describe("a cluster in the background", () => {
   const NAME = ["--name", "a"];
   const status = async (): Promise<View> => JSON.parse((await bench.run("status", ...NAME, "-o", "json")).out) as View;
   const until = (what: string, probe: (view: View) => boolean) =>
-    holds(async () => expect(probe(await status()), what).toBe(true));
+    holds(async () => expect([what, probe(await status())]).toEqual([what, true]));
 
   beforeAll(async () => {
     const up = await bench.run("cluster", "up", ...NAME, "--machines", "3", "--demo");

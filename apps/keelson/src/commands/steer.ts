@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { ControlClient, clusterDirectory, sweepDirectory, waitFor } from "@keelson/cluster";
 import { Argument, Command, InvalidArgumentError } from "commander";
 import { type ClusterView, look, render } from "../view.ts";
@@ -105,6 +105,7 @@ export function downCommand(defaultName: string, io: Io): Command {
         await waitFor("the end of the cluster", () => !existsSync(clusterDirectory(opts.name)), {
           timeoutMs: DOWN_TIMEOUT_MS,
         });
+        rmSync(`${clusterDirectory(opts.name)}.log`, { force: true });
         io.out(`cluster ${opts.name} is down\n`);
       } else if (await sweepDirectory(clusterDirectory(opts.name))) {
         io.out(`cluster ${opts.name} had crashed; what it left is gone\n`);

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { mkdir, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, mkdtemp, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { run } from "@keelson/linux";
 
@@ -52,9 +52,9 @@ const fromBundle = (directory: string, app: string) => [
 ];
 
 async function bundle(repository: string, directory: string): Promise<void> {
-  const temporary = `${directory}.${process.pid}`;
+  await mkdir(dirname(directory), { recursive: true });
+  const temporary = await mkdtemp(`${directory}.`);
   try {
-    await mkdir(temporary, { recursive: true });
     const script = join(repository, "scripts/bundle.ts");
     const results = await Promise.allSettled(
       APPS.map((app) => run([process.execPath, script, join(repository, "apps", app), join(temporary, app)])),
