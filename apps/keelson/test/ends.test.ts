@@ -24,7 +24,9 @@ it.each(["SIGINT", "SIGTERM"] as const)("%s during the start leaves nothing", as
   await holds(() => expect(bench.processCount()).toBeGreaterThan(1));
   up.child.kill(signal);
   up.child.kill(signal);
-  expect((await up.result).code).toBe(130);
+  const { code, err } = await up.result;
+  expect(code).toBe(130);
+  expect(err).toContain(`interrupted by ${signal}`);
   await expectNothing("early");
 });
 

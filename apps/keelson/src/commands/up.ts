@@ -79,12 +79,13 @@ async function inForeground(opts: UpOptions, io: Io): Promise<void> {
       demo: opts.demo === true,
       signal: end.signal,
       say,
-      onDown: () => end.abort(),
+      onDown: () => end.abort(new Error("ended by keelson cluster down")),
     });
     io.out(`\n${render(await look(host.info()))}\n${nextCommands(host.info())}`);
     if (opts.once !== true) await liveView(host, end.signal, io);
   } catch (error) {
     if (!end.signal.aborted) throw error;
+    if (end.signal.reason instanceof Error) say(end.signal.reason.message);
     process.exitCode = INTERRUPTED;
   } finally {
     if (host !== undefined) {

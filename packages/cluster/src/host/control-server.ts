@@ -1,7 +1,6 @@
 import { once } from "node:events";
 import { chmod, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { text } from "node:stream/consumers";
 import { formatErrorChain } from "@keelson/types";
 import { ClusterError } from "../errors.ts";
 import type { ClusterHost } from "./host.ts";
@@ -14,6 +13,9 @@ interface ControlRequest {
   readonly command?: string;
   readonly directory?: string;
 }
+
+/** No request names more than a few machines and a command. */
+const BODY_BYTES_MAX = 1 << 20;
 
 type Action = (host: ClusterHost, request: ControlRequest) => Promise<unknown>;
 
@@ -85,9 +87,20 @@ async function answer(
     }
     const action = ACTIONS[request.url ?? ""];
     if (action === undefined) return reply(404, { error: `there is no action ${request.url}` });
-    const body = await text(request);
+    const body = await readBody(request);
     return reply(200, await action(host, body === "" ? {} : (JSON.parse(body) as ControlRequest)));
   } catch (error) {
     return reply(400, { error: formatErrorChain(error) });
   }
+}
+
+async function readBody(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > BODY_BYTES_MAX) throw new ClusterError(`the request is longer than ${BODY_BYTES_MAX} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
 }

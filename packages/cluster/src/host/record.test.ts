@@ -15,7 +15,8 @@ it("is claimed once while its host lives", async () => {
   await expect(claimDirectory(join(parent, "a"))).rejects.toThrow(
     `runs in ${parent}/a already (process ${process.pid})`,
   );
-  expect(await sweepDirectory(join(parent, "a"))).toBe(false);
+  await expect(sweepDirectory(join(parent, "a"))).rejects.toThrow("is starting or ending still");
+  expect(await sweepDirectory(join(parent, "b"))).toBe(false);
   expect(await readdir(join(parent, "a"))).toEqual(["host.json"]);
 });
 

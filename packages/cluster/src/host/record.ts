@@ -66,10 +66,18 @@ async function needOwnParent(directory: string): Promise<void> {
   );
 }
 
-/** Ends what a crashed harness left running and removes its directory. Returns whether there was anything. */
+/**
+ * Ends what a crashed harness left running and removes its directory. Returns whether there was anything.
+ * @throws ClusterError when the harness lives, and only does not answer yet or any more
+ */
 export async function sweepDirectory(directory: string): Promise<boolean> {
   const old = await readRecord(directory);
-  if (old === undefined || (await isAlive(old.host))) return false;
+  if (old === undefined) return false;
+  if (await isAlive(old.host)) {
+    throw new ClusterError(
+      `the cluster is starting or ending still: wait, or end process ${old.host.pid} with SIGTERM`,
+    );
+  }
   await endLeftovers(old, directory);
   await rm(directory, { recursive: true, force: true });
   return true;
