@@ -2,6 +2,7 @@ import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Machine, type MachineProvider, makeSpecs, waitFor } from "@keelson/cluster";
+import { FleetClient } from "@keelson/fleet/client";
 import { type Kind, makeProvider } from "./kinds.ts";
 import { mustRun, ROOT, tool } from "./tools.ts";
 
@@ -36,7 +37,7 @@ export class TestCluster implements AsyncDisposable {
       const cluster = new TestCluster(kind, provider, machines, await mkdtemp(join(tmpdir(), "keelson-e2e-")));
       await cluster.waitForMachines(
         machines.map((m) => m.spec.name),
-        90_000,
+        180_000,
       );
       process.stdout.write(
         `${kind}: ${count} machines formed a cluster in ${((performance.now() - startedMs) / 1000).toFixed(1)} s\n`,
@@ -47,6 +48,10 @@ export class TestCluster implements AsyncDisposable {
       await provider[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  get #pollMs(): number {
+    return Math.min(100 * this.provider.slowness, 500);
   }
 
   machine(name: string): Machine {
@@ -71,19 +76,16 @@ export class TestCluster implements AsyncDisposable {
     return path;
   }
 
-  /** Where each unit is and how it is there, from `fleetctl list-units`. */
-  async units(via?: Machine): Promise<UnitRow[]> {
-    const text = await this.fleetctl(
-      ["list-units", "--full", "--no-legend", "--fields", "unit,machine,active,sub"],
-      via,
-    );
-    return text
-      .split("\n")
-      .filter((line) => line.trim() !== "")
-      .map((line) => {
-        const [unit = "", machine = "", active = "", sub = ""] = line.trim().split(/\s+/);
-        return { unit, machine: this.#nameOf(machine), active, sub };
-      });
+  /** Where each unit is and how it is there, as the API of the first running machine (or the one given) says. */
+  async units(via: Machine | undefined = this.running[0]): Promise<UnitRow[]> {
+    // Not fleetctl: a program started ten times a second would take the CPU from the machines under test.
+    const states = await new FleetClient({ endpoint: via?.fleetUrl ?? "" }).states();
+    return states.map((state) => ({
+      unit: state.name,
+      machine: this.#nameOf(state.machineID),
+      active: state.systemdActiveState,
+      sub: state.systemdSubState,
+    }));
   }
 
   /** Waits until the units are as `want` says. */
@@ -94,38 +96,25 @@ export class TestCluster implements AsyncDisposable {
         const rows = await this.units();
         return want(rows) ? rows : undefined;
       },
-      { timeoutMs: timeoutMs * this.provider.slowness, everyMs: 100 },
+      { timeoutMs: timeoutMs * this.provider.slowness, everyMs: this.#pollMs },
     );
   }
 
-  /** Waits until fleet lists exactly these machines. */
+  /** Waits until every running machine's fleetd lists exactly these machines. */
   async waitForMachines(names: readonly string[], timeoutMs = 15_000): Promise<void> {
     const want = [...names].sort().join(",");
-    await waitFor(`fleet lists ${want}`, async () => (await this.fleetMachines()).join(",") === want, {
-      timeoutMs: timeoutMs * (timeoutMs >= 60_000 ? 1 : this.provider.slowness),
-      everyMs: 200,
-    });
-  }
-
-  async fleetMachines(): Promise<string[]> {
-    for (const machine of this.running) {
-      const { exitCode, stdout } = await tool("fleetctl", [
-        "--endpoint",
-        machine.fleetUrl,
-        "list-machines",
-        "--full",
-        "--no-legend",
-        "--fields",
-        "machine",
-      ]);
-      if (exitCode === 0)
-        return stdout
-          .split("\n")
-          .filter((line) => line !== "")
-          .map((line) => this.#nameOf(line.trim()))
-          .sort();
-    }
-    return [];
+    const seenBy = async (machine: Machine) => {
+      const machines = await new FleetClient({ endpoint: machine.fleetUrl }).machines();
+      return machines
+        .map(({ id }) => this.#nameOf(id))
+        .sort()
+        .join(",");
+    };
+    await waitFor(
+      `every fleetd lists ${want}`,
+      async () => (await Promise.all(this.running.map(seenBy))).every((seen) => seen === want),
+      { timeoutMs: timeoutMs * (timeoutMs >= 60_000 ? 1 : this.provider.slowness), everyMs: this.#pollMs },
+    );
   }
 
   /** Why a unit waits, from `fleetctl why`, whose exit code 4 says that it does. */

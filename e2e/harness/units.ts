@@ -1,14 +1,21 @@
+/** A unit that does nothing and costs nothing. */
+export function quietUnit(fleet: readonly string[] = []): string {
+  return `[Service]
+ExecStart=/bin/sleep infinity
+${fleet.length > 0 ? `\n[X-Fleet]\n${fleet.join("\n")}\n` : ""}`;
+}
+
 /**
- * A unit that leaves marks in its journal: `started` once a start, `tick-<seconds>` each second, `stopping` when it is
+ * A unit that leaves marks in its journal: `started` once a start, `tick-<seconds>` every few seconds, `stopping` when it is
  * asked to end. So a restart, a stop and a gap can all be read afterwards. `%%` and `$$` are systemd's escapes.
  */
-export function markedUnit(fleet: readonly string[] = [], description = "leaves marks"): string {
+export function markedUnit(periodS: number): string {
   return `[Unit]
-Description=${description}
+Description=Leaves marks
 
 [Service]
-ExecStart=/bin/sh -c 'echo started; trap "echo stopping; exit 0" TERM; while :; do date +tick-%%s; sleep 1; done'
-${fleet.length > 0 ? `\n[X-Fleet]\n${fleet.join("\n")}\n` : ""}`;
+ExecStart=/bin/sh -c 'echo started; trap "echo stopping; exit 0" TERM; while :; do date +tick-%%s; sleep ${periodS}; done'
+`;
 }
 
 /** What the marks of a unit say. Pure. */

@@ -184,7 +184,7 @@ function holds(model: NaiveModel, c: Compare): boolean {
         : c.target === "lease"
           ? Number(kv.lease > c.operand) - Number(kv.lease < c.operand)
           : { version: kv.version, create: kv.createRevision, mod: kv.modRevision }[c.target] - c.operand;
-    return { equal: d === 0, notEqual: d !== 0, greater: d > 0, less: d < 0 }[c.result];
+    return { equal: d === 0, notEqual: d !== 0, greater: d > 0, less: d < 0, any: true, never: false }[c.result];
   });
 }
 

@@ -36,7 +36,7 @@ export function layoutOf(
 }
 
 /** How long a machine that says nothing counts as present: its units are to run elsewhere within 10 s of its death. */
-const AGENT_TTL = "4s";
+const AGENT_TTL = "3s";
 
 export const CLUSTER_TOKEN = "keelson";
 

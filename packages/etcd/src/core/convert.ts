@@ -63,7 +63,8 @@ function toOp({ request }: pb.RequestOp): mvcc.TxnOp {
 }
 
 function toCompare(c: pb.Compare): mvcc.Compare {
-  const base = { key: c.key, end: c.rangeEnd, result: COMPARE_RESULTS[c.result] ?? "any" };
+  const result: mvcc.CompareResult = COMPARE_RESULTS[c.result] ?? "any";
+  const base = { key: c.key, end: c.rangeEnd, result };
   const { case: name, value } = c.targetUnion;
   // An operand of another kind than the target counts as the zero of the target, as in upstream's getters.
   switch (c.target) {
