@@ -1,6 +1,6 @@
 import { ClusterHost, type ClusterInfo, waitFor } from "@keelson/cluster";
+import { FleetClient } from "@keelson/fleet/client";
 import { DEMO_UNIT, launchDemo } from "./demo.ts";
-import { FleetApi } from "./fleet-api.ts";
 import { type Kind, providerFactory } from "./providers.ts";
 import { type ClusterView, look } from "./view.ts";
 
@@ -40,7 +40,7 @@ export async function openSession(options: SessionOptions): Promise<ClusterHost>
     await wait("every machine in fleet", (view) => view.machines.every((m) => m.inFleet === true));
     options.say(`fleet sees every machine (${seconds()})`);
     if (options.demo) {
-      await launchDemo(new FleetApi(host.info().machines[0]?.fleetUrl ?? ""));
+      await launchDemo(new FleetClient({ endpoint: host.info().machines[0]?.fleetUrl ?? "" }));
       await wait(`${DEMO_UNIT} running`, (view) =>
         view.units.some((unit) => unit.unit === DEMO_UNIT && unit.active === "active"),
       );

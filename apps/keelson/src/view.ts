@@ -1,7 +1,10 @@
 import type { ClusterInfo, MachineInfo } from "@keelson/cluster";
+import { FleetClient, type UnitEntity, type UnitStateEntity } from "@keelson/fleet/client";
 import { probeEtcd } from "./etcd-probe.ts";
-import { FleetApi, type FleetUnit, type FleetUnitState } from "./fleet-api.ts";
 import { table } from "./table.ts";
+
+/** How long a fleetd may take to answer before the next one is asked. */
+const FLEET_TIMEOUT_MS = 3_000;
 
 export interface MachineView {
   readonly name: string;
@@ -63,15 +66,15 @@ export async function look(info: ClusterInfo): Promise<ClusterView> {
 
 interface FleetAnswer {
   readonly machineIds: ReadonlySet<string>;
-  readonly units: readonly FleetUnit[];
-  readonly states: readonly FleetUnitState[];
+  readonly units: readonly UnitEntity[];
+  readonly states: readonly UnitStateEntity[];
 }
 
 /** What the first fleetd that answers says. */
 async function lookAtFleet(machines: readonly MachineInfo[]): Promise<FleetAnswer | undefined> {
   for (const machine of machines) {
     if (machine.state !== "running") continue;
-    const api = new FleetApi(machine.fleetUrl);
+    const api = new FleetClient({ endpoint: machine.fleetUrl, timeoutMs: FLEET_TIMEOUT_MS });
     try {
       const [ids, units, states] = await Promise.all([api.machines(), api.units(), api.states()]);
       return { machineIds: new Set(ids.map((m) => m.id)), units, states };
