@@ -19,8 +19,9 @@ interface Row {
   readonly parent: number;
 }
 
-/** One row a process, from `ps`, which Linux and macOS both have. */
-async function listProcesses(): Promise<Row[]> {
+/** One row a process: from /proc on Linux, where small systems lack `ps`, and from `ps` elsewhere. */
+async function listProcesses(): Promise<readonly Row[]> {
+  if (process.platform === "linux") return listAll();
   const { stdout } = await exec("ps", ["-A", "-o", "pid=,ppid="], { maxBuffer: 16 << 20 });
   return stdout
     .trim()
