@@ -154,7 +154,6 @@ export function clusterScenarios(kind: Kind): void {
       const marks = readMarks(await cluster.journal("lasting.service"));
       expect(marks).toMatchObject({ starts: 1, stops: 0 });
       expect(marks.longestGapS).toBeLessThanOrEqual(TICK_S[kind] + 4 * Math.min(cluster.provider.slowness, 3));
-      await cluster.fleetctl(["destroy", "lasting.service"]);
     });
   });
 }
