@@ -1,7 +1,6 @@
-import { accessSync, constants, existsSync } from "node:fs";
-import { delimiter, join } from "node:path";
 import type { MachineProvider } from "@keelson/cluster";
 import { ProcessProvider } from "@keelson/cluster";
+import { findProgram } from "@keelson/image-builder";
 
 export type Kind = MachineProvider["kind"];
 
@@ -15,22 +14,8 @@ export function whyNot(kind: Kind): string | undefined {
   const missing = {
     container: ["mmdebstrap", "nsenter", "ip"],
     qemu: ["mmdebstrap", "qemu-system-x86_64"],
-  }[kind].filter((name) => !isOnPath(name));
+  }[kind].filter((name) => findProgram(name) === undefined);
   return missing.length > 0 ? `the host lacks ${missing.join(", ")}` : undefined;
-}
-
-function isOnPath(name: string): boolean {
-  const directories = `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin`.split(delimiter);
-  return directories.some((directory) => {
-    const path = join(directory, name);
-    if (!existsSync(path)) return false;
-    try {
-      accessSync(path, constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
 }
 
 export async function makeProvider(kind: Kind): Promise<MachineProvider> {

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { lstat, mkdir, readdir, readFile, readlink, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import { isLive, readProcessStat } from "@keelson/linux";
 import { ImageBuildError } from "./errors.ts";
 
 /**
@@ -45,12 +46,8 @@ async function usersOf(image: string): Promise<number[]> {
 }
 
 function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
+  const stat = readProcessStat(pid);
+  return stat !== undefined && isLive(stat);
 }
 
 /** An image that stays as it is while it is held. */

@@ -1,8 +1,8 @@
+import { crc32c } from "@keelson/types";
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { bytesToKey, compareBytes, keyToBytes } from "./bytes.ts";
 import { decodeRecord, encodePut, encodeTombstone, parseRecordKey, recordKey, setFollowing } from "./codec.ts";
-import { crc32c } from "./crc32c.ts";
 import { keyRange, prefixEnd, rangeContains } from "./key-range.ts";
 import { decodeCompactionMeta, decodeCurrentMeta, encodeCompactionMeta, encodeCurrentMeta } from "./meta.ts";
 

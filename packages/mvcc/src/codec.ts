@@ -1,6 +1,5 @@
-import { assert, type LeaseId, type Revision } from "@keelson/types";
+import { assert, crc32c, type LeaseId, type Revision } from "@keelson/types";
 import { EMPTY_BYTES } from "./bytes.ts";
-import { crc32c } from "./crc32c.ts";
 import { CorruptValueError } from "./errors.ts";
 import type { KeyValue } from "./types.ts";
 

@@ -1,6 +1,6 @@
 import type { Revision } from "@keelson/types";
+import { crc32c } from "@keelson/types";
 import { recordKey } from "./codec.ts";
-import { crc32c } from "./crc32c.ts";
 import { MissingRevisionError } from "./errors.ts";
 import type { Leaf } from "./index-node.ts";
 import { readRevision } from "./range.ts";

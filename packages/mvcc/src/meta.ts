@@ -1,6 +1,6 @@
 import type { Revision } from "@keelson/types";
+import { crc32c } from "@keelson/types";
 import { getU32, META_SPACE, putU32, putVarint, VarintReader, varintSize } from "./codec.ts";
-import { crc32c } from "./crc32c.ts";
 import { CorruptValueError } from "./errors.ts";
 
 const CURRENT_TAG = 1;

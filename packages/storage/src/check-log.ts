@@ -1,4 +1,5 @@
-import { crc32c, unmaskCrc } from "./crc32c.ts";
+import { crc32c } from "@keelson/types";
+import { unmaskCrc } from "./mask-crc.ts";
 
 const BLOCK_BYTES = 32 * 1024;
 const HEADER_BYTES = 7;
@@ -64,7 +65,7 @@ function recordEnd(log: Uint8Array, at: number, blockEnd: number): number | unde
   const header = readHeader(log, at, blockEnd);
   if (header === undefined || header.type === 0 || header.type > RECORD_TYPE_MAX) return undefined;
   const end = at + HEADER_BYTES + header.length;
-  return end <= blockEnd && crc32c(log.subarray(at + 6, end)) === header.crc ? end : undefined;
+  return end <= blockEnd && crc32c(0, log.subarray(at + 6, end)) === header.crc ? end : undefined;
 }
 
 function readHeader(log: Uint8Array, at: number, blockEnd: number) {
@@ -91,7 +92,7 @@ function looksCutOff(log: Uint8Array, at: number): boolean {
   const header = readHeader(log, at, log.length);
   if (header === undefined) return true;
   if (at + HEADER_BYTES + header.length <= log.length) return false;
-  return crc32c(log.subarray(at + 6)) !== header.crc;
+  return crc32c(0, log.subarray(at + 6)) !== header.crc;
 }
 
 function hasZeroSector(log: Uint8Array, from: number): boolean {

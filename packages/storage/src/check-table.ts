@@ -1,4 +1,5 @@
-import { crc32c, unmaskCrc } from "./crc32c.ts";
+import { crc32c } from "@keelson/types";
+import { unmaskCrc } from "./mask-crc.ts";
 import { readVarint, unsnappy } from "./snappy.ts";
 
 const FOOTER_BYTES = 48;
@@ -56,7 +57,7 @@ function isBlockGood(table: Uint8Array, { offset, size }: Handle): boolean {
   const end = offset + size + TRAILER_BYTES;
   if (end > table.length - FOOTER_BYTES) return false;
   const view = new DataView(table.buffer, table.byteOffset + end - 4, 4);
-  return crc32c(table.subarray(offset, end - 4)) === unmaskCrc(view.getUint32(0, true));
+  return crc32c(0, table.subarray(offset, end - 4)) === unmaskCrc(view.getUint32(0, true));
 }
 
 /** The content of a block, decompressed, or undefined when it is damaged. */

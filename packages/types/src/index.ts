@@ -1,3 +1,4 @@
+export { crc32c } from "./crc32c.ts";
 export { AssertionError, assert, CoreError, type ErrorDetails, formatErrorChain, unreachable } from "./errors.ts";
 export {
   type ClusterId,

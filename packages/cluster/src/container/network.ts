@@ -1,7 +1,7 @@
 import { randomInt } from "node:crypto";
 import { readdir } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
-import { run } from "@keelson/linux";
+import { isLive, readProcessStat, run } from "@keelson/linux";
 import { ClusterError } from "../errors.ts";
 
 const NETNS_DIRECTORY = "/run/netns";
@@ -161,12 +161,8 @@ export async function sweepNetworks(): Promise<void> {
 }
 
 function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
+  const stat = readProcessStat(pid);
+  return stat !== undefined && isLive(stat);
 }
 
 /** A third byte of 10.78.x.0/24 that no interface of the host has. */

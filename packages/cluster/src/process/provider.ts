@@ -1,8 +1,8 @@
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ClusterError } from "../errors.ts";
+import { freePorts } from "../free-ports.ts";
 import { completeGroups } from "../groups.ts";
 import type { MachineProvider, MachineSpec } from "../port.ts";
 import { checkSpecs, etcdMemberId } from "../spec.ts";
@@ -173,23 +173,4 @@ async function readPorts(file: string): Promise<Record<string, Ports>> {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return {};
     throw new ClusterError(`cannot read ${file}: remove it together with the machines beside it`, {}, { cause: error });
   }
-}
-
-/** Ports that were free a moment ago. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve, reject) => {
-          server.once("error", reject);
-          server.listen(0, "127.0.0.1", () => {
-            const address = server.address();
-            resolve(typeof address === "object" && address !== null ? address.port : 0);
-          });
-        }),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }

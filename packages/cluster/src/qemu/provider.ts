@@ -1,8 +1,10 @@
 import { accessSync, constants } from "node:fs";
 import { cp, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
+import { findProgram } from "@keelson/image-builder";
 import { ClusterError, ProviderUnavailableError } from "../errors.ts";
+import { freePorts } from "../free-ports.ts";
 import { completeGroups } from "../groups.ts";
 import {
   EMULATED_TIMING,
@@ -18,7 +20,6 @@ import {
 import type { MachineProvider, MachineSpec } from "../port.ts";
 import { checkSpecs } from "../spec.ts";
 import { type Acceleration, qemuArguments } from "./arguments.ts";
-import { freePorts } from "./free-ports.ts";
 import { Hub } from "./hub.ts";
 import { probeAcceleration } from "./kvm.ts";
 import { machineFiles, QemuMachine } from "./machine.ts";
@@ -47,7 +48,7 @@ export interface QemuProviderOptions {
 
 /** Why this host cannot run our VMs, as one line that says what to do; undefined when it can. */
 export function whyNotQemu(): string | undefined {
-  return findQemu() === undefined ? `${QEMU} not found: apt-get install qemu-system-x86` : undefined;
+  return findProgram(QEMU) === undefined ? `${QEMU} not found: apt-get install qemu-system-x86` : undefined;
 }
 
 async function whyNotImage(image: string): Promise<string | undefined> {
@@ -57,20 +58,6 @@ async function whyNotImage(image: string): Promise<string | undefined> {
     }
   }
   return undefined;
-}
-
-function findQemu(): string | undefined {
-  return (process.env["PATH"] ?? "")
-    .split(delimiter)
-    .map((dir) => join(dir, QEMU))
-    .find((file) => {
-      try {
-        accessSync(file, constants.X_OK);
-        return true;
-      } catch {
-        return false;
-      }
-    });
 }
 
 /** Machines as VMs of our image, on an Ethernet of our own and reached by ports on loopback. */
@@ -105,7 +92,7 @@ export class QemuProvider implements MachineProvider {
     const { image } = this.#options;
     const problem = whyNotQemu() ?? (await whyNotImage(image));
     if (problem !== undefined) throw new ProviderUnavailableError(problem);
-    const qemu = findQemu() ?? QEMU;
+    const qemu = findProgram(QEMU) ?? QEMU;
     this.#acceleration = this.#options.acceleration ?? (await probeAcceleration(qemu, join(image, "vmlinuz")));
     this.#directory = this.#options.directory ?? (await mkdtemp(join(tmpdir(), "keelson-vm-")));
     if (this.#directory.length > DIRECTORY_LENGTH_MAX) {
