@@ -26,12 +26,25 @@ const VM_PACKAGES = [
   "procps",
 ];
 const SYSTEMD_PACKAGES = ["systemd", "dbus"];
+// The programs that tests run ours against, and the boot loaders that an image is made with.
+const LOADER_PACKAGES = ["dosfstools", "mtools", "grub-pc-bin", "systemd-boot-efi", "ovmf"];
+const JUDGE_PACKAGES = [
+  "ostree",
+  "docker-registry",
+  "skopeo",
+  "umoci",
+  "podman",
+  "crun",
+  "erofs-utils",
+  "containernetworking-plugins",
+  "iptables",
+];
 const PACKAGES = {
-  test: [...VM_PACKAGES, ...SYSTEMD_PACKAGES],
+  test: [...VM_PACKAGES, ...SYSTEMD_PACKAGES, ...LOADER_PACKAGES, ...JUDGE_PACKAGES],
   start: args.includes("--vm")
-    ? VM_PACKAGES
+    ? [...VM_PACKAGES, ...LOADER_PACKAGES]
     : args.includes("--container")
-      ? [...VM_PACKAGES, ...SYSTEMD_PACKAGES]
+      ? [...VM_PACKAGES, ...SYSTEMD_PACKAGES, ...LOADER_PACKAGES]
       : [],
 };
 
