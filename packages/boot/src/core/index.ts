@@ -1,0 +1,41 @@
+export {
+  BOOT_STAGES,
+  BOOTLOG_SECTORS,
+  type BootlogHead,
+  type BootRecord,
+  type BootStage,
+  decodeHead,
+  decodeRecord,
+  decodeTrialNotice,
+  encodeHead,
+  encodeRecord,
+  encodeTrialNotice,
+  readBootlog,
+  recordSector,
+} from "./bootlog.ts";
+export { type BootDecision, decideBoot } from "./decide.ts";
+export { argumentOf, checkOptions, formatEntryFile, formatGrubEntry, parseEntryFile } from "./entry-file.ts";
+export { type EntryName, entryId, formatEntryName, isTries, numberOf, parseEntryName } from "./entry-name.ts";
+export { BootEntryError, BootStateError, EspFullError } from "./errors.ts";
+export { grubConfig, loaderConf } from "./grub-config.ts";
+export {
+  decodeGrubenv,
+  encodeGrubenv,
+  GRUBENV_BYTES,
+  grubenvFromView,
+  SECTOR_BYTES,
+  viewFromGrubenv,
+} from "./grubenv.ts";
+export {
+  deploymentOf,
+  deploymentPath,
+  ESP_PATHS,
+  grubEntryPath,
+  kernelPaths,
+  PARTITION_NAMES,
+  TRIES_DEFAULT,
+  TRIES_MAX,
+} from "./layout.ts";
+export { type EspSnapshot, readBootState, viewFromNames } from "./read-state.ts";
+export { explainFailure, type FailureReason } from "./reason.ts";
+export { type BootEntry, type BootState, type Firmware, type LoaderView, type Trial, viewOf } from "./state.ts";
