@@ -66,6 +66,14 @@ export async function bundlePrograms(repository: string, workDir: string, progre
     const packageJson = await readFile(join(appDir, "package.json"), "utf8").catch(() => undefined);
     if (packageJson === undefined) continue;
     const bin = (JSON.parse(packageJson) as { bin?: Record<string, string> }).bin ?? {};
+    const entries = Object.values(bin).map((file) => join(appDir, file));
+    const missing = await Promise.all(
+      entries.map(async (file) => (await stat(file).catch(() => undefined)) === undefined),
+    );
+    if (missing.includes(true)) {
+      progress.warn(`${app} is left out: its package.json names a program that is not there yet`);
+      continue;
+    }
     const out = join(workDir, app);
     progress.detail(`bundle ${app}`);
     await run(process.execPath, [join(repository, "scripts/bundle.ts"), appDir, out]);
