@@ -44,3 +44,8 @@ export class OstreeSignError extends CoreError<"ERR_OSTREE_SIGN"> {
 export class OstreeDeltaError extends CoreError<"ERR_OSTREE_DELTA"> {
   readonly code = "ERR_OSTREE_DELTA";
 }
+
+/** The disk is full, or would have less free space than the repository's config reserves. */
+export class OstreeSpaceError extends CoreError<"ERR_OSTREE_SPACE"> {
+  readonly code = "ERR_OSTREE_SPACE";
+}

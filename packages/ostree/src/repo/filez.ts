@@ -1,0 +1,101 @@
+import { pipeline, Readable } from "node:stream";
+import { createInflateRaw } from "node:zlib";
+import { decodeHeaderLength, decodeZlibFileHeader } from "../core/decode.ts";
+import { OstreeCorruptError, OstreeFormatError } from "../core/errors.ts";
+import type { FileHeader } from "../core/objects.ts";
+
+/** A `.filez` that is being read: the content can be read once. */
+export interface FilezContent {
+  readonly header: FileHeader;
+  /** Bytes of content, as the header says; `content` fails when that is not true. */
+  readonly size: number;
+  readonly content: AsyncIterable<Uint8Array>;
+}
+
+/**
+ * Reads an archive's file object from a stream, such as an HTTP response. The caller checks the checksum, for example by
+ * writing header and content with `writeFile({ expected })`. Never inflates more than `size` bytes, and never holds more
+ * than some chunks. @throws {OstreeFormatError | OstreeCorruptError}
+ */
+export async function parseFilez(source: AsyncIterable<Uint8Array>): Promise<FilezContent> {
+  const reader = new ChunkReader(source);
+  try {
+    const length = decodeHeaderLength(await reader.exactly(8));
+    const { header, size } = decodeZlibFileHeader(await reader.exactly(length));
+    return { header, size, content: inflate(reader, size) };
+  } catch (error) {
+    await reader.close();
+    throw error;
+  }
+}
+
+async function* inflate(reader: ChunkReader, size: number): AsyncGenerator<Uint8Array, void, undefined> {
+  const inflater = createInflateRaw({ chunkSize: 64 * 1024 });
+  pipeline(Readable.from(reader.rest()), inflater, () => {});
+  let left = size;
+  try {
+    for await (const chunk of inflater as AsyncIterable<Uint8Array>) {
+      left -= chunk.length;
+      if (left < 0) throw new OstreeCorruptError("a file object holds more than its header says", { size });
+      yield chunk;
+    }
+  } catch (cause) {
+    throw inflateError(cause);
+  } finally {
+    inflater.destroy();
+    await reader.close();
+  }
+  if (left > 0) throw new OstreeCorruptError("a file object is cut short", { size, missing: left });
+}
+
+/** zlib's own errors become ours; those of the source stay as they are. */
+export function inflateError(cause: unknown): unknown {
+  const code = (cause as { code?: unknown } | undefined)?.code;
+  if (typeof code === "string" && /^(?:Z_|ERR_BUFFER_TOO_LARGE)/.test(code)) {
+    return new OstreeCorruptError("a file object's deflate data is damaged", { zlib: code }, { cause });
+  }
+  return cause;
+}
+
+/** Takes exact amounts from the front of a stream of chunks. */
+class ChunkReader {
+  readonly #iterator: AsyncIterator<Uint8Array>;
+  #pending: Uint8Array = new Uint8Array();
+  #done = false;
+
+  constructor(source: AsyncIterable<Uint8Array>) {
+    this.#iterator = source[Symbol.asyncIterator]();
+  }
+
+  async exactly(length: number): Promise<Uint8Array> {
+    const parts: Uint8Array[] = [];
+    let have = 0;
+    while (have < length) {
+      const chunk = this.#pending.length > 0 ? this.#pending : await this.#next();
+      if (chunk === undefined) throw new OstreeFormatError("a file object is cut short", { have, length });
+      const part = chunk.subarray(0, length - have);
+      this.#pending = chunk.subarray(part.length);
+      parts.push(part);
+      have += part.length;
+    }
+    return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
+  }
+
+  async *rest(): AsyncGenerator<Uint8Array, void, undefined> {
+    if (this.#pending.length > 0) yield this.#pending;
+    for (let chunk = await this.#next(); chunk !== undefined; chunk = await this.#next()) yield chunk;
+  }
+
+  async close(): Promise<void> {
+    if (this.#done) return;
+    this.#done = true;
+    await this.#iterator.return?.();
+  }
+
+  async #next(): Promise<Uint8Array | undefined> {
+    if (this.#done) return undefined;
+    const { done, value } = await this.#iterator.next();
+    if (done === true) this.#done = true;
+    return done === true ? undefined : value;
+  }
+}
