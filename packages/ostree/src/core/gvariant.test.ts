@@ -106,6 +106,18 @@ it("reads back what it wrote, of any type", () => {
   );
 });
 
+/** Bytes either encode back to themselves or are refused with the one error. */
+function expectNormalOrRefused(type: string, data: Uint8Array): void {
+  let decoded: VariantValue;
+  try {
+    decoded = decodeVariant(type, data);
+  } catch (error) {
+    if (error instanceof OstreeFormatError) return;
+    throw error;
+  }
+  expect(hex(encodeVariant(type, decoded))).toBe(hex(data));
+}
+
 it("of any bytes, accepts the normal form only, and never fails otherwise than typed", () => {
   const types = [
     "a{sv}",
@@ -119,14 +131,7 @@ it("of any bytes, accepts the normal form only, and never fails otherwise than t
   ];
   fc.assert(
     fc.property(fc.constantFrom(...types), fc.uint8Array({ maxLength: 120 }), (type, data) => {
-      let decoded: VariantValue;
-      try {
-        decoded = decodeVariant(type, data);
-      } catch (error) {
-        expect(error).toBeInstanceOf(OstreeFormatError);
-        return;
-      }
-      expect(hex(encodeVariant(type, decoded))).toBe(hex(data));
+      expectNormalOrRefused(type, data);
     }),
     { numRuns: 3_000 },
   );
@@ -143,14 +148,7 @@ it("a valid value with a flipped byte is refused or is another value in normal f
       if (data.length === 0) return;
       const changed = data.slice();
       changed[at % data.length] = (changed[at % data.length] as number) ^ flip;
-      let decoded: VariantValue;
-      try {
-        decoded = decodeVariant(type, changed);
-      } catch (error) {
-        expect(error).toBeInstanceOf(OstreeFormatError);
-        return;
-      }
-      expect(hex(encodeVariant(type, decoded))).toBe(hex(changed));
+      expectNormalOrRefused(type, changed);
     }),
     { numRuns: 1_000 },
   );

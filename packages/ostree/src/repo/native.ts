@@ -1,3 +1,4 @@
+import type * as FfiModule from "node:ffi";
 import { createRequire } from "node:module";
 import { assert } from "@keelson/types";
 import { OstreeRepoError } from "../core/errors.ts";
@@ -16,11 +17,11 @@ const LINUX_SIGNATURES = {
   lsetxattr: { arguments: ["string", "string", "buffer", "u64", "i32"], return: "i32" },
 } as const;
 
-type Ffi = typeof import("node:ffi");
+type Ffi = typeof FfiModule;
 
 /** Loads `node:ffi` without its warning that it is experimental, which would stand in every command's output. */
 function loadFfi(): Ffi {
-  const emitWarning = process.emitWarning;
+  const before = Object.getOwnPropertyDescriptor(process, "emitWarning");
   process.emitWarning = () => {};
   try {
     return createRequire(import.meta.url)("node:ffi") as Ffi;
@@ -31,7 +32,7 @@ function loadFfi(): Ffi {
       { cause },
     );
   } finally {
-    process.emitWarning = emitWarning;
+    if (before !== undefined) Object.defineProperty(process, "emitWarning", before);
   }
 }
 

@@ -37,7 +37,7 @@ export interface CommitTreeOptions {
   readonly ref?: string;
   readonly subject?: string;
   readonly body?: string;
-  /** In any order: it is written in the order in which upstream's program would write it. */
+  /** Written in this order, before the bindings; with `bootable` in the order that upstream's hash table gives it. */
   readonly metadata?: Metadata;
   /** Default: what `ref` points to. `null` for none. */
   readonly parent?: Checksum | null;
@@ -67,8 +67,6 @@ export interface CheckoutOptions {
   readonly xattrs?: "none" | "restore";
   /** fsync everything before the target appears. Default true. */
   readonly fsync?: boolean;
-  /** `new` (default): target must not exist. `union`: files of the commit replace those there. */
-  readonly into?: "new" | "union";
   readonly signal?: AbortSignal;
 }
 

@@ -1,5 +1,6 @@
 import { createReadStream, lstatSync, readFileSync, readlinkSync, type Stats } from "node:fs";
-import { inflateRawSync } from "node:zlib";
+import { promisify } from "node:util";
+import { inflateRaw, inflateRawSync } from "node:zlib";
 import { decodeHeaderLength, decodeZlibFileHeader } from "../core/decode.ts";
 import { OstreeCorruptError, OstreeFormatError, OstreeNotFoundError } from "../core/errors.ts";
 import { type Checksum, type FileHeader, S_IFLNK, S_IFMT, S_IFREG } from "../core/objects.ts";
@@ -12,6 +13,9 @@ import type { FileContent } from "./port.ts";
 export const WHOLE_BYTES_MAX = 512 * 1024;
 /** Chunk of larger files. */
 export const CHUNK_BYTES = 256 * 1024;
+/** Inflating more than this is left to libuv's pool, where other files are inflated at the same time. */
+const SYNC_INFLATE_BYTES_MAX = 16 * 1024;
+const inflateAsync = promisify(inflateRaw);
 
 function missing(checksum: Checksum, cause: unknown): unknown {
   if ((cause as NodeJS.ErrnoException).code !== "ENOENT") return cause;
@@ -77,7 +81,10 @@ function readSmallFilez(path: string, checksum: Checksum): FileContent {
     if ((header.mode & S_IFMT) === S_IFLNK) return;
     try {
       // One more byte than expected, so that too much is seen as such.
-      const content = inflateRawSync(bytes.subarray(start), { maxOutputLength: size + 1 });
+      const limit = { maxOutputLength: size + 1 };
+      const compressed = bytes.subarray(start);
+      const content =
+        size <= SYNC_INFLATE_BYTES_MAX ? inflateRawSync(compressed, limit) : await inflateAsync(compressed, limit);
       if (content.length > 0) yield content;
     } catch (cause) {
       throw inflateError(cause);

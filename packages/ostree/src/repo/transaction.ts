@@ -8,7 +8,7 @@ import { OstreeCorruptError, OstreeFormatError, OstreeSpaceError } from "../core
 import { objectExtension } from "../core/names.ts";
 import type { Checksum, FileHeader, ObjectType } from "../core/objects.ts";
 import { fsyncPath, syncFiles, writeFileDurable } from "./durable.ts";
-import { expectChecksum, sha256 } from "./hash.ts";
+import { expectChecksum, fileChecksum, sha256 } from "./hash.ts";
 import type { ContentSource, Repo, RepoTransaction, TransactionStats } from "./port.ts";
 import { refPath, writeRef } from "./refs.ts";
 import { spaceError } from "./space.ts";
@@ -89,6 +89,12 @@ export class FsTransaction implements RepoTransaction {
     options: { readonly expected?: Checksum; readonly size?: number } = {},
   ): Promise<Checksum> {
     this.#checkOpen();
+    if (content instanceof Uint8Array) {
+      // Hashing is cheap beside writing, and most of a new version's files are there already.
+      const checksum = fileChecksum(header, content);
+      checkWritten({ checksum, size: content.length }, options);
+      if (await this.has("file", checksum)) return checksum;
+    }
     const path = this.#temporaryPath();
     let kept = false;
     try {
