@@ -47,9 +47,7 @@ describe("a record", () => {
   });
 
   it("any bytes are no record", () => {
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 600 }), (bytes) => void expect(decodeRecord(bytes)).toBeUndefined()),
-    );
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 600 }), (bytes) => decodeRecord(bytes) === undefined));
   });
 
   it("head and notice round-trip", () => {
@@ -64,7 +62,7 @@ describe("a record", () => {
   });
 
   it("the CRC is zlib's", () => {
-    fc.assert(fc.property(fc.uint8Array(), (bytes) => void expect(crc32(bytes)).toBe(zlibCrc32(bytes))));
+    fc.assert(fc.property(fc.uint8Array(), (bytes) => crc32(bytes) === zlibCrc32(bytes)));
   });
 
   it("a ring of sectors holds the newest", () => {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { argumentOf, formatEntryFile, formatGrubEntry, parseEntryFile } from "./entry-file.ts";
+import { argumentOf, formatEntryFile, formatGrubEntry, parseEntryFile, parseGrubEntry } from "./entry-file.ts";
 import type { BootEntry } from "./state.ts";
 
 const DEPLOYMENT = `${"0123456789abcdef".repeat(4)}.0`;
@@ -31,7 +31,7 @@ describe("an entry's files", () => {
 
   it("GRUB's, every word quoted", () => {
     expect(formatGrubEntry(entry)).toBe(
-      `if linux /keelson/${"c".repeat(64)}/vmlinuz 'quiet' 'root=PARTLABEL=root' ` +
+      `# version 0.2.0\nif linux /keelson/${"c".repeat(64)}/vmlinuz 'quiet' 'root=PARTLABEL=root' ` +
         `'ostree=/ostree/deploy/keelson/deploy/${DEPLOYMENT}' 'keelson.entry=keelson-7' 'keelson.loader=grub'; ` +
         `then initrd /keelson/${"c".repeat(64)}/initramfs; fi\n`,
     );
@@ -49,6 +49,7 @@ describe("an entry's files", () => {
           ...(version === undefined ? {} : { version }),
         };
         expect(parseEntryFile(7, formatEntryFile(one))).toEqual(one);
+        expect(parseGrubEntry(7, formatGrubEntry(one))).toEqual(one);
       }),
     );
   });

@@ -64,7 +64,20 @@ export function formatGrubEntry(entry: BootEntry): string {
   checkOptions(entry.options);
   const { kernel, initramfs } = kernelPaths(entry.bootcsum);
   const words = [...entry.options.split(" "), `${LOADER_ARGUMENT}grub`].map((word) => `'${word}'`);
-  return `if linux ${kernel} ${words.join(" ")}; then initrd ${initramfs}; fi\n`;
+  const comment = entry.version === undefined ? "" : `# version ${entry.version}\n`;
+  return `${comment}if linux ${kernel} ${words.join(" ")}; then initrd ${initramfs}; fi\n`;
+}
+
+/** Reads such a file back. Pure. @throws BootStateError that names what is missing */
+export function parseGrubEntry(number: number, text: string): BootEntry {
+  const [, kernel, words] = /^if linux (\S+) (.*); then initrd \S+; fi$/m.exec(text) ?? [];
+  const version = /^# version (\S+)$/m.exec(text)?.[1];
+  const fields = [
+    `linux ${kernel ?? ""}`,
+    `options ${(words ?? "").replaceAll("'", "")}`,
+    ...(version === undefined ? [] : [`x-keelson-version ${version}`]),
+  ];
+  return parseEntryFile(number, fields.join("\n"));
 }
 
 /** The value of `name=value` on a kernel command line; the last one counts, as for the kernel. Pure. */

@@ -1,0 +1,1 @@
+export { PowerCut, SimEsp, SimSectors } from "./sim-esp.ts";
