@@ -109,6 +109,24 @@ export class TarScanner {
     }
   }
 
+  /** Whether the end mark was read. What follows is no part of the archive. */
+  get isAtEnd(): boolean {
+    return this.#zeroBlocks >= 2;
+  }
+
+  /** Bytes of content and padding that come next and need not be pushed: see {@link skip}. */
+  get skippable(): number {
+    return this.#content === "entry" || this.#left === 0 ? this.#left + this.#padding : 0;
+  }
+
+  /** Goes on behind the content of the current entry, as if it had been pushed, but without `data`. For archives that can be read from anywhere. */
+  skip(): void {
+    const isContent = this.#left > 0;
+    this.#position += this.skippable;
+    this.#left = this.#padding = 0;
+    if (isContent) this.#endContent();
+  }
+
   /** The archive has ended. One without its end mark is accepted at an entry's boundary, as upstream's readers do. @throws LayerError */
   finish(): void {
     const isOpen = this.#left > 0 || this.#padding > 0 || (this.#filled > 0 && this.#zeroBlocks < 2);

@@ -1,0 +1,114 @@
+import { Agent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
+import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import { RegistryError } from "./errors.ts";
+
+/** One request. */
+export interface HttpRequest {
+  readonly method: "GET" | "HEAD" | "POST";
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+  /** False: any certificate will do. Only where the configuration says so. */
+  readonly verifyTls: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** An answer whose body was not read yet: read it with {@link readBody} or drop it with {@link discard}. */
+export interface HttpResponse {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: IncomingMessage;
+  readonly url: URL;
+}
+
+/** Bounds of {@link HttpTransport}. */
+export interface HttpTransportOptions {
+  /** A connection without a byte for so long is given up. Default 60 s. */
+  readonly idleMs?: number;
+  /** Connections to one host at a time. Default 8. */
+  readonly connectionsMax?: number;
+}
+
+/**
+ * HTTP/1.1 with kept connections. It follows no redirect and decodes nothing: digests are of the bytes as they come. (The built-in fetch would
+ * decode by itself, and cannot be told to accept one host's certificate.)
+ */
+export class HttpTransport implements Disposable {
+  readonly #idleMs: number;
+  readonly #http: Agent;
+  readonly #https: HttpsAgent;
+  readonly #insecure: HttpsAgent;
+
+  constructor(options: HttpTransportOptions = {}) {
+    this.#idleMs = options.idleMs ?? 60_000;
+    const agent = { keepAlive: true, maxSockets: options.connectionsMax ?? 8 };
+    this.#http = new Agent(agent);
+    this.#https = new HttpsAgent(agent);
+    this.#insecure = new HttpsAgent({ ...agent, rejectUnauthorized: false });
+  }
+
+  [Symbol.dispose](): void {
+    for (const agent of [this.#http, this.#https, this.#insecure]) agent.destroy();
+  }
+
+  /** @throws RegistryError `unreachable` with the cause, or the signal's reason */
+  request(request: HttpRequest): Promise<HttpResponse> {
+    const { method, url, headers, body, verifyTls, signal } = request;
+    signal?.throwIfAborted();
+    const isTls = url.protocol === "https:";
+    const options = {
+      method,
+      headers: { "user-agent": "keelson", "accept-encoding": "identity", ...headers },
+      ...(signal === undefined ? {} : { signal }),
+    };
+    return new Promise((resolve, reject) => {
+      const sent = isTls
+        ? httpsRequest(url, { ...options, agent: verifyTls ? this.#https : this.#insecure })
+        : httpRequest(url, { ...options, agent: this.#http });
+      sent.once("response", (message) => {
+        // An error before anybody reads would end the process.
+        message.on("error", () => {});
+        resolve({ status: message.statusCode ?? 0, headers: message.headers, body: message, url });
+      });
+      sent.setTimeout(this.#idleMs, () => sent.destroy(new Error(`nothing came for ${this.#idleMs} ms`)));
+      sent.once("error", (cause) => {
+        if (signal?.aborted === true) reject(signal.reason);
+        else reject(new RegistryError("unreachable", `${method} ${url.origin} failed`, { cause }));
+      });
+      sent.end(body);
+    });
+  }
+}
+
+/** Reads a whole body. @throws RegistryError `too-large` beyond `bytesMax`, `unreachable` when the connection breaks */
+export async function readBody(response: HttpResponse, bytesMax: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
+      size += chunk.length;
+      if (size > bytesMax) break;
+      chunks.push(chunk);
+    }
+  } catch (cause) {
+    throw new RegistryError("unreachable", `the answer of ${response.url.origin} broke off`, { cause });
+  }
+  if (size > bytesMax) {
+    throw new RegistryError("too-large", `${response.url.origin} sent more than ${bytesMax} bytes`);
+  }
+  const stated = response.headers["content-length"];
+  if (stated !== undefined && Number(stated) !== size) {
+    throw new RegistryError(
+      "unreachable",
+      `the answer of ${response.url.origin} broke off after ${size} of ${stated} bytes`,
+    );
+  }
+  return Buffer.concat(chunks);
+}
+
+/** Drops a body. A short one is read, so that the connection can be used again. */
+export function discard(response: HttpResponse): void {
+  const length = Number(response.headers["content-length"] ?? Number.NaN);
+  if (length <= 64 * 1024) response.body.resume();
+  else response.body.destroy();
+}
