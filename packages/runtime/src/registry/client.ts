@@ -71,19 +71,26 @@ export class RegistryClient implements Disposable {
    *
    * @throws the error of the registry itself, with those of its mirrors as details in the text
    */
-  async anywhere<T>(reference: ImageReference, use: (endpoint: Endpoint) => Promise<T>): Promise<T> {
+  async anywhere<T>(
+    reference: ImageReference,
+    options: { readonly isPlainHttpAllowed: boolean },
+    use: (endpoint: Endpoint) => Promise<T>,
+  ): Promise<T> {
     const failures: string[] = [];
-    const endpoints = this.endpoints(reference);
+    const configured = this.endpoints(reference);
+    const endpoints = options.isPlainHttpAllowed
+      ? [...configured, ...configured.filter(isDefaultTls).map(plainTwin)]
+      : configured;
     for (const endpoint of endpoints) {
       try {
         return await use(endpoint);
       } catch (error) {
         const isOurs = error instanceof RegistryError || error instanceof ContentError;
         if (!isOurs || endpoint === endpoints.at(-1)) {
-          if (isOurs && failures.length > 0) error.message += ` (before, ${failures.join("; ")})`;
+          if (isOurs && failures.length > 0) error.message += ` (tried before: ${failures.join("; ")})`;
           throw error;
         }
-        failures.push(`mirror ${endpoint.origin}: ${error.message}`);
+        failures.push(`${endpoint.origin}: ${error.message}`);
       }
     }
     throw new RegistryError("protocol", `${formatReference(reference)} has no place to be pulled from`);
@@ -141,6 +148,15 @@ export class RegistryClient implements Disposable {
     const digest = checkManifest(bytes, name, expected, response.headers["docker-content-digest"]);
     return { bytes, digest, document: parseManifest(bytes, mediaTypeOf(response.headers["content-type"], expected)) };
   }
+}
+
+function isDefaultTls(endpoint: Endpoint): boolean {
+  return endpoint.verifyTls;
+}
+
+/** Without encryption there are no credentials either. */
+function plainTwin(endpoint: Endpoint): Endpoint {
+  return { ...endpoint, origin: endpoint.origin.replace(/^https:/, "http:"), credentialHost: "" };
 }
 
 function checkManifest(bytes: Uint8Array, name: string, expected: Descriptor | undefined, stated: unknown): Digest {

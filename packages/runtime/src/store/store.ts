@@ -48,6 +48,8 @@ export interface StoreRequest {
   readonly platform?: Platform;
   /** Layers at a time. Default 3. */
   readonly parallel?: number;
+  /** Whether plain HTTP will do where HTTPS is not answered and the configuration says nothing. Default false. */
+  readonly isPlainHttpAllowed?: boolean;
 }
 
 /** Of an import. */
@@ -133,7 +135,8 @@ export class ImageStore {
       throw new StoreError("this image store has no registry client: images can only be imported");
     const reference = parseReference(name);
     const platform = request.platform ?? thisPlatform();
-    return await client.anywhere(reference, async (endpoint) => {
+    const isPlainHttpAllowed = request.isPlainHttpAllowed === true;
+    return await client.anywhere(reference, { isPlainHttpAllowed }, async (endpoint) => {
       const readKnown = (id: Digest) => this.#knownConfig(id);
       const source = await remoteSource({ client, endpoint, reference, platform, readKnown, signal: request.signal });
       return await this.#put(source, [formatReference(reference)], request);

@@ -1,0 +1,4 @@
+// Images on this machine, and where they come from.
+export * from "../registry/index.ts";
+export * from "../store/index.ts";
+export { digestsInUse, type MachineImages, type MachineImagesOptions, openMachineImages, podImages } from "./system.ts";
