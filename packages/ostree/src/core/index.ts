@@ -29,6 +29,16 @@ export {
   encodeZlibFileHeader,
 } from "./encode.ts";
 export * from "./errors.ts";
+// The merge of /etc.
+export {
+  type EtcAction,
+  type EtcConflict,
+  type EtcEntry,
+  type EtcManifest,
+  type EtcMergeOptions,
+  type EtcMergePlan,
+  planEtcMerge,
+} from "./etc-merge.ts";
 export { decodeVariant } from "./gvariant-decode.ts";
 export { encodeVariant, isVariant } from "./gvariant-encode.ts";
 // Key files, as config and origins are.
@@ -48,4 +58,5 @@ export {
 export * from "./objects.ts";
 // Summaries.
 export { decodeSummary, encodeSummary, type Summary, type SummaryRef } from "./summary.ts";
+export { type DirDifference, diffDirTrees, type FileDifference } from "./tree-diff.ts";
 export type { Metadata, Variant, VariantValue } from "./variant.ts";

@@ -3,6 +3,7 @@ import { createInflateRaw } from "node:zlib";
 import { decodeHeaderLength, decodeZlibFileHeader } from "../core/decode.ts";
 import { OstreeCorruptError, OstreeFormatError } from "../core/errors.ts";
 import type { FileHeader } from "../core/objects.ts";
+import { ChunkReader } from "./chunk-reader.ts";
 
 /** A `.filez` that is being read: the content can be read once. */
 export interface FilezContent {
@@ -20,13 +21,19 @@ export interface FilezContent {
 export async function parseFilez(source: AsyncIterable<Uint8Array>): Promise<FilezContent> {
   const reader = new ChunkReader(source);
   try {
-    const length = decodeHeaderLength(await reader.exactly(8));
-    const { header, size } = decodeZlibFileHeader(await reader.exactly(length));
+    const length = decodeHeaderLength(await exactly(reader, 8));
+    const { header, size } = decodeZlibFileHeader(await exactly(reader, length));
     return { header, size, content: inflate(reader, size) };
   } catch (error) {
     await reader.close();
     throw error;
   }
+}
+
+async function exactly(reader: ChunkReader, length: number): Promise<Uint8Array> {
+  const bytes = await reader.upTo(length);
+  if (bytes.length < length) throw new OstreeFormatError("a file object is cut short", { have: bytes.length, length });
+  return bytes;
 }
 
 async function* inflate(reader: ChunkReader, size: number): AsyncGenerator<Uint8Array, void, undefined> {
@@ -55,47 +62,4 @@ export function inflateError(cause: unknown): unknown {
     return new OstreeCorruptError("a file object's deflate data is damaged", { zlib: code }, { cause });
   }
   return cause;
-}
-
-/** Takes exact amounts from the front of a stream of chunks. */
-class ChunkReader {
-  readonly #iterator: AsyncIterator<Uint8Array>;
-  #pending: Uint8Array = new Uint8Array();
-  #done = false;
-
-  constructor(source: AsyncIterable<Uint8Array>) {
-    this.#iterator = source[Symbol.asyncIterator]();
-  }
-
-  async exactly(length: number): Promise<Uint8Array> {
-    const parts: Uint8Array[] = [];
-    let have = 0;
-    while (have < length) {
-      const chunk = this.#pending.length > 0 ? this.#pending : await this.#next();
-      if (chunk === undefined) throw new OstreeFormatError("a file object is cut short", { have, length });
-      const part = chunk.subarray(0, length - have);
-      this.#pending = chunk.subarray(part.length);
-      parts.push(part);
-      have += part.length;
-    }
-    return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
-  }
-
-  async *rest(): AsyncGenerator<Uint8Array, void, undefined> {
-    if (this.#pending.length > 0) yield this.#pending;
-    for (let chunk = await this.#next(); chunk !== undefined; chunk = await this.#next()) yield chunk;
-  }
-
-  async close(): Promise<void> {
-    if (this.#done) return;
-    this.#done = true;
-    await this.#iterator.return?.();
-  }
-
-  async #next(): Promise<Uint8Array | undefined> {
-    if (this.#done) return undefined;
-    const { done, value } = await this.#iterator.next();
-    if (done === true) this.#done = true;
-    return done === true ? undefined : value;
-  }
 }

@@ -1,7 +1,9 @@
 import { closeSync, openSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { OstreeLockedError } from "../core/errors.ts";
 import { tryLockFd } from "./native.ts";
+import type { Repo } from "./port.ts";
 
 const POLL_MS_MIN = 5;
 const POLL_MS_MAX = 250;
@@ -39,4 +41,12 @@ export async function lockFile(path: string, kind: "shared" | "exclusive", timeo
     }
     await delay(wait);
   }
+}
+
+/** Locks a repository against upstream's programs and ours: writers share it, a prune has it alone. */
+export async function lockRepo(
+  repo: Pick<Repo, "path" | "lockTimeoutMs">,
+  kind: "shared" | "exclusive",
+): Promise<Disposable> {
+  return await lockFile(join(repo.path, ".lock"), kind, repo.lockTimeoutMs);
 }

@@ -92,12 +92,14 @@ export interface FsckReport {
 
 /** What {@link prune} keeps. */
 export interface PruneOptions {
-  /** Commits kept behind each ref: 0 only the tip, -1 all. Default -1. */
+  /** Commits kept behind each ref: 0 only the tip, -1 all. Default -1, or 0 when `keepYounger` is given. */
   readonly depth?: number;
   /** Commits not older than this (seconds since the epoch) are kept behind each ref whatever the depth. */
   readonly keepYounger?: number;
   /** Further commits to keep, for example those of deployments, with all they need. */
   readonly keep?: readonly Checksum[];
+  /** Keeps what interrupted pulls have fetched, so that they can go on. Default true. */
+  readonly keepPartial?: boolean;
   /** Deletes; false only counts. Default true. */
   readonly delete?: boolean;
 }
@@ -106,5 +108,6 @@ export interface PruneOptions {
 export interface PruneReport {
   readonly objectsTotal: number;
   readonly objectsDeleted: number;
+  /** Of files that nothing else links to. */
   readonly bytesFreed: number;
 }

@@ -31,6 +31,8 @@ export interface TransactionStats {
 export interface Repo extends AsyncDisposable {
   readonly path: string;
   readonly mode: "archive" | "bare";
+  /** How long to wait for another process's lock, milliseconds. */
+  readonly lockTimeoutMs: number;
   /** As read when the repository was opened. */
   readonly config: RepoConfig;
 

@@ -8,7 +8,7 @@ import { looseObjectPath, parseLooseName } from "../core/names.ts";
 import type { Checksum, ObjectType } from "../core/objects.ts";
 import type { RepoConfig } from "./config.ts";
 import { expectChecksum, sha256 } from "./hash.ts";
-import { lockFile } from "./lock.ts";
+import { lockRepo } from "./lock.ts";
 import type { FileContent, LooseObject, Repo, RepoTransaction } from "./port.ts";
 import { readArchiveFile, readBareFile } from "./read-file.ts";
 import { listRefs, readRef } from "./refs.ts";
@@ -20,12 +20,12 @@ import { FsTransaction } from "./transaction.ts";
 export class FsRepo implements Repo {
   readonly path: string;
   readonly config: RepoConfig;
-  readonly #lockTimeoutMs: number;
+  readonly lockTimeoutMs: number;
 
   constructor(path: string, config: RepoConfig, lockTimeoutMs: number) {
     this.path = resolve(path);
     this.config = config;
-    this.#lockTimeoutMs = lockTimeoutMs;
+    this.lockTimeoutMs = lockTimeoutMs;
   }
 
   get mode(): "archive" | "bare" {
@@ -69,10 +69,10 @@ export class FsRepo implements Repo {
   }
 
   async transaction(): Promise<RepoTransaction> {
-    const lock = await lockFile(join(this.path, ".lock"), "shared", this.#lockTimeoutMs);
+    const lock = await lockRepo(this, "shared");
     try {
       const budget = await writableBytes(this.path, this.config);
-      const stage = await openStage(this.path, this.#lockTimeoutMs);
+      const stage = await openStage(this.path, this.lockTimeoutMs);
       return new FsTransaction({ repo: this, stage, lock, budget });
     } catch (error) {
       lock[Symbol.dispose]();
@@ -93,10 +93,6 @@ export class FsRepo implements Repo {
   async isPartial(commit: Checksum): Promise<boolean> {
     checkChecksum(commit);
     return existsSync(join(this.path, "state", `${commit}.commitpartial`));
-  }
-
-  async exclusiveLock(): Promise<Disposable> {
-    return await lockFile(join(this.path, ".lock"), "exclusive", this.#lockTimeoutMs);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
