@@ -1,5 +1,5 @@
 import { type Clock, formatErrorChain, type Logger, type Random } from "@keelson/types";
-import type { Agent, AgentEvent, Effect, Moment, OpEvent, Policy, StateName, Step } from "./core/agent/model.ts";
+import type { Agent, AgentEvent, Effect, Moment, Policy, StateName, Step } from "./core/agent/model.ts";
 import { startAgent } from "./core/agent/start.ts";
 import { stepAgent, whyNot } from "./core/agent/step.ts";
 import { type EffectPorts, Effects } from "./effects.ts";
@@ -161,8 +161,6 @@ export class Updater implements AsyncDisposable {
     else this.#deps.logger.info("state", fields);
   }
 }
-
-export type { OpEvent };
 
 function momentOf({ clock, random }: { clock: Clock; random: Random }): Moment {
   return { nowS: Math.max(0, Math.floor(clock.wallMs() / 1_000)), roll: random.below(MILLION) / MILLION };

@@ -102,8 +102,7 @@ export class Effects {
         this.#count("finalization_attempts");
         return this.#attempt(
           async () => {
-            await deployer.finalize(effect.deployment);
-            await boot.arm(effect.deployment);
+            await boot.arm(await deployer.finalize(effect.deployment));
             this.#count("finalization_successes");
             emit({ type: "finalized" });
           },
@@ -242,12 +241,16 @@ export class Effects {
     });
   }
 
+  /** Until etcd answers, or a release has taken its place. */
   #resumeLock(): Promise<void> {
+    this.#lockWait.abort();
+    this.#lockWait = new AbortController();
     return this.#inTurn(async () => {
       try {
-        const isHeld = await this.#ports.lock.resume(AbortSignal.any([AbortSignal.timeout(30_000), this.#stop]));
+        const isHeld = await this.#ports.lock.resume(AbortSignal.any([this.#lockWait.signal, this.#stop]));
         if (!isHeld) this.#ports.logger.info("no reboot lock is held from before the boot");
       } catch (error) {
+        if (this.#stop.aborted) return;
         this.#ports.logger.warn("the reboot lock could not be taken up again", { error });
       }
     });
@@ -293,12 +296,11 @@ export class Effects {
 
   async #reboot(effect: Extract<Effect, { do: "reboot" }>, emit: (event: OpEvent) => void): Promise<void> {
     const { lock, rebooter } = this.#ports;
-    if (effect.needsLock && !lock.isHeld()) {
-      emit({ type: "reboot-failed", reason: "the reboot lock is not held any more" });
-      return;
-    }
     await this.#attempt(
-      () => rebooter.reboot(effect.reason),
+      async () => {
+        if (effect.needsLock) await lock.confirm(this.#stop);
+        await rebooter.reboot(effect.reason);
+      },
       (reason) => emit({ type: "reboot-failed", reason }),
     );
   }

@@ -44,8 +44,11 @@ export interface Puller {
 export interface Deployer {
   /** Checks the commit out beside what runs; nothing bootable changes. Idempotent. Returns the deployment's id. */
   stage(target: Target, signal: AbortSignal): Promise<string>;
-  /** Merges /etc from the booted deployment. Idempotent; may be called again after more changes of /etc. */
-  finalize(deployment: string): Promise<void>;
+  /**
+   * Merges /etc as it is now from the booted deployment. Returns the deployment that may be booted: another one than was
+   * staged when that was finished once before, with an older /etc.
+   */
+  finalize(deployment: string): Promise<string>;
   /** Removes deployments and objects that nothing needs. */
   cleanUp(): Promise<void>;
 }
@@ -86,8 +89,8 @@ export interface RebootLock {
   resume(signal: AbortSignal): Promise<boolean>;
   /** Gives it back; idempotent, and also gives back what an earlier life of this machine held. */
   release(): Promise<void>;
-  /** Whether a reboot is allowed at this moment, as far as this machine can know. */
-  isHeld(): boolean;
+  /** Asked right before the machine goes down: rejects when it may not, or nobody knows. Renews the hold. */
+  confirm(signal: AbortSignal): Promise<void>;
   /** Called when the hold is lost without `release`. */
   onLost(listener: (reason: string) => void): void;
 }

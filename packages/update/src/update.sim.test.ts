@@ -93,6 +93,26 @@ it("a machine that dies with the lock stops the rollout, but not the next versio
   expect(others.map((m) => m.booted.version)).toEqual(["3.0.0", "3.0.0"]);
 });
 
+it("a lock that runs out while a machine is busy keeps it from rebooting", async () => {
+  const { clock, fleet, publish, machines, versions, check } = makeFleet(new Prng(6));
+  await clock.runAsync(MINUTE);
+  publish(2);
+  for (const machine of machines) machine.stallAt = { what: "merge /etc", ms: 16 * MINUTE };
+  while (fleet.holds.size === 0) await clock.runAsync(clock.monotonicMs() + 1_000);
+  const slow = machines.find((m) => fleet.holds.has(m.name));
+  if (slow !== undefined) slow.isLockReachable = false;
+  await clock.runAsync(clock.monotonicMs() + 20 * MINUTE);
+  check();
+  expect(slow?.booted.version).toBe("1.0.0");
+  // The others saw a machine vanish with the lock, and nobody goes on with that version.
+  expect(fleet.denials).toMatchObject([{ version: "2.0.0", reason: `${slow?.name} did not come back` }]);
+  if (slow !== undefined) slow.isLockReachable = true;
+  publish(3);
+  await clock.runAsync(clock.monotonicMs() + 90 * MINUTE);
+  expect(versions()).toBe("3.0.0 3.0.0 3.0.0");
+  check();
+});
+
 it("a machine that is ill does not try, so it cannot blame the version", async () => {
   const { clock, fleet, publish, machines } = makeFleet(new Prng(4));
   await clock.runAsync(MINUTE);

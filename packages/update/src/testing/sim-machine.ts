@@ -45,6 +45,8 @@ export class SimMachine {
   /** What it can reach. */
   isLockReachable = true;
   isWell = true;
+  /** One call that takes so long, once. */
+  stallAt: { readonly what: string; readonly ms: number } | undefined;
   readonly log: string[] = [];
   readonly #fleet: SimFleet;
   readonly #clock: Clock;
@@ -158,9 +160,11 @@ export class SimMachine {
       return true;
     };
     // Between the last look at the lock and the reboot nothing may stall: systemd is asked at once.
-    if (what !== "reboot" && chance(this.faults.stall)) {
+    const planned = this.stallAt?.what === what ? this.stallAt.ms : undefined;
+    if (planned !== undefined || (what !== "reboot" && chance(this.faults.stall))) {
       this.#note(`stalls at ${what}`);
-      const ms = this.#random.below(20 * 60_000);
+      this.stallAt = undefined;
+      const ms = planned ?? this.#random.below(20 * 60_000);
       await new Promise<void>((resolve) => void this.#clock.after(ms, resolve));
       if (dead()) return new Promise<T>(() => {});
     }
@@ -214,7 +218,10 @@ export class SimMachine {
             return `${target.commit}.0`;
           }),
         finalize: (id) =>
-          call("merge /etc", () => fleet.must(disk.staged.has(id.slice(0, -2)), "only what was staged is finished")),
+          call("merge /etc", () => {
+            fleet.must(disk.staged.has(id.slice(0, -2)), "only what was staged is finished");
+            return id;
+          }),
         cleanUp: () => call("clean up", () => {}),
       },
       boot: {
@@ -232,7 +239,10 @@ export class SimMachine {
             return this.#isHeld;
           }),
         release: () => reach("release", () => this.#release()),
-        isHeld: () => this.#isHeld && fleet.holdsLock(this.name),
+        confirm: async () => {
+          if (this.#policy.needsLock && !(this.#isHeld && fleet.holdsLock(this.name)))
+            throw new UpdatePortError("the lock is not held any more");
+        },
         onLost: (listener) => {
           this.#onLost = (reason) => life === this.#life && listener(reason);
         },

@@ -148,7 +148,7 @@ export function settleRollback(agent: Agent, attempt: Attempt, moment: Moment): 
 
 export function reboot(agent: Agent, why: "update" | "failed", memory: Memory, reason: string): Step {
   const again: Effect = { do: "wait", ms: REBOOT_AGAIN_MS };
-  const effect: Effect = { do: "reboot", needsLock: why === "update" && agent.policy.needsLock, reason };
+  const effect: Effect = { do: "reboot", needsLock: why === "update", reason };
   return go(agent, { state: "rebooting", why }, [effect, again], memory);
 }
 
