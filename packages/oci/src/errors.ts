@@ -52,6 +52,7 @@ export type LayerProblem =
   | "bad-whiteout"
   | "bad-attribute"
   | "replaces-directory"
+  | "damaged"
   | "limit";
 
 /** A layer that is not a well-formed tar, or that tries a trick. Nothing of it may be used. */

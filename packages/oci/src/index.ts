@@ -6,6 +6,7 @@ export { type Challenge, parseChallenges } from "./challenge.ts";
 export { CONFIG_BYTES_MAX, type ExposedPort, type ImageConfig, parseConfig, type RunConfig } from "./config.ts";
 export { type Digest, digestFileName, isDigest, isVerifiable, parseDigest } from "./digest.ts";
 export { EROFS_BLOCK, readSuperblock, SEAL_BYTES, sealSuperblock, unsealSuperblock } from "./erofs/format.ts";
+export { ErofsReader, type ReadAt, type ReadDirent, type ReadInode } from "./erofs/reader.ts";
 export type { Patch } from "./erofs/writer.ts";
 // Errors.
 export {
@@ -22,6 +23,7 @@ export { type Json, type JsonObject, parseJson } from "./json.ts";
 // Layers.
 export { type BuiltLayer, LayerBuilder, type LayerStats } from "./layer/builder.ts";
 export type { DevicePolicy, LayerLimits } from "./layer/limits.ts";
+export { type FoundFile, findInLayers } from "./layer/lookup.ts";
 export {
   blobPath,
   checkLayout,

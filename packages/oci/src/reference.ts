@@ -63,7 +63,7 @@ export function parseReference(text: string): ImageReference {
 function splitName(name: string, fail: (problem: string) => Error): { registry: string; repository: string } {
   const slash = name.indexOf("/");
   const first = slash < 0 ? "" : name.slice(0, slash);
-  const hasHost = first.includes(".") || first.includes(":") || first === "localhost" || first !== first.toLowerCase();
+  const hasHost = looksLikeHost(first);
   let registry = hasHost ? first : HUB;
   if (!isRegistryHost(registry)) throw fail(`${JSON.stringify(registry)} is not a host with an optional port`);
   registry = registry.toLowerCase();
@@ -80,6 +80,11 @@ function splitName(name: string, fail: (problem: string) => Error): { registry: 
   if (registry.length + 1 + repository.length > NAME_LENGTH_MAX)
     throw fail(`the name is longer than ${NAME_LENGTH_MAX}`);
   return { registry, repository };
+}
+
+/** Without a dot or a port it is the first part of a repository's name, but for `localhost`. */
+function looksLikeHost(component: string): boolean {
+  return component.includes(".") || component.includes(":") || component.toLowerCase() === "localhost";
 }
 
 /** Whether `text` is a host name, IPv4 address or bracketed IPv6 address, with an optional port. */
@@ -101,5 +106,6 @@ export function shortReference(reference: ImageReference): string {
   if (reference.registry !== HUB) return full;
   const name = full.slice(HUB.length + 1);
   const library = name.startsWith("library/") ? name.slice("library/".length) : name;
-  return library.includes("/") ? name : library;
+  if (!library.includes("/")) return library;
+  return looksLikeHost(name.slice(0, name.indexOf("/"))) ? full : name;
 }

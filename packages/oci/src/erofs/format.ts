@@ -34,6 +34,12 @@ const TYPES: Readonly<Record<Exclude<EntryKind, "hardlink">, { readonly mode: nu
 /** Kinds that have an inode: a hard link only has a name. */
 export type InodeKind = keyof typeof TYPES;
 
+/** The kind that a mode says; undefined for sockets and nonsense. */
+export function kindOfMode(mode: number): InodeKind | undefined {
+  const kinds = Object.keys(TYPES) as InodeKind[];
+  return kinds.find((kind) => TYPES[kind].mode === (mode & 0o170000));
+}
+
 /** What an inode says. */
 export interface InodeFields {
   readonly kind: InodeKind;
@@ -138,6 +144,11 @@ const XATTR_PREFIXES: readonly (readonly [prefix: string, index: number])[] = [
   ["security.", 6],
 ];
 const ACLS: Readonly<Record<string, number>> = { "system.posix_acl_access": 2, "system.posix_acl_default": 3 };
+
+/** The start of the names of attributes of this number. */
+export function xattrPrefix(index: number): string | undefined {
+  return XATTR_PREFIXES.find(([, i]) => i === index)?.[0] ?? Object.keys(ACLS).find((name) => ACLS[name] === index);
+}
 
 /** Whether an attribute of this name can be stored. */
 export function isXattrName(name: string): boolean {
