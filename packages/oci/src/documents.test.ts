@@ -11,6 +11,7 @@ import {
   parseSaved,
   platformDistance,
 } from "./index.ts";
+import { returnsOrThrows } from "./testing/thrown-by.ts";
 
 const OCI = "application/vnd.oci.image";
 const DIGEST = `sha256:${"0".repeat(64)}`;
@@ -92,11 +93,8 @@ describe("parseManifest", () => {
     const paths = ["schemaVersion", "mediaType", "config", "layers", "annotations", "manifests"];
     fc.assert(
       fc.property(fc.constantFrom(...paths), fc.jsonValue(), (key, value) => {
-        try {
-          parseManifest(bytes({ ...manifest(), [key]: value }));
-        } catch (error) {
-          expect(error).toBeInstanceOf(ImageDocumentError);
-        }
+        const parse = () => parseManifest(bytes({ ...manifest(), [key]: value }));
+        expect(returnsOrThrows(parse, ImageDocumentError)).toBe(true);
       }),
     );
   });

@@ -8,6 +8,7 @@ import {
   resolveUser,
   UserLookupError,
 } from "./index.ts";
+import { returnsOrThrows } from "./testing/thrown-by.ts";
 
 const PASSWD = "root:x:0:0:root:/root:/bin/sh\n# c\nweb:x:1000:1001::/srv:/bin/sh\nbroken\n5:x:77:78::/five:/bin/sh\n";
 const GROUP = "root:x:0:\nweb:x:1001:\nadm:x:4:web,other\nlog:x:9:web\n";
@@ -27,7 +28,7 @@ describe("resolveUser", () => {
     ["5", "5:0 [] -"],
   ])("%j is %s", (spec, want) => {
     const { uid, gid, additionalGids, home } = resolveUser(spec, FILES);
-    expect(`${uid}:${gid} [${additionalGids}] ${home ?? "-"}`).toBe(want);
+    expect(`${uid}:${gid} [${additionalGids.join(",")}] ${home ?? "-"}`).toBe(want);
   });
 
   it.each([
@@ -45,12 +46,11 @@ describe("resolveUser", () => {
   it("gives ids within their range for any files", () => {
     fc.assert(
       fc.property(fc.string(), fc.string(), fc.string(), (spec, passwd, group) => {
-        try {
+        const check = () => {
           const { uid, gid } = resolveUser(spec, { passwd, group });
           expect(Number.isInteger(uid) && uid >= 0 && Number.isInteger(gid) && gid >= 0).toBe(true);
-        } catch (error) {
-          expect(error).toBeInstanceOf(UserLookupError);
-        }
+        };
+        expect(returnsOrThrows(check, UserLookupError)).toBe(true);
       }),
     );
   });

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { formatReference, ImageReferenceError, parseReference, shortReference } from "./index.ts";
+import { returnsOrThrows } from "./testing/thrown-by.ts";
 
 const HEX = "a".repeat(64);
 
@@ -72,13 +73,12 @@ describe("parseReference", () => {
   it("gives a good name or an ImageReferenceError for any text", () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.stringMatching(/^[a-z:/@.A-Z0-9-]{0,30}$/)), (text) => {
-        try {
+        const check = () => {
           const reference = parseReference(text);
           expect(reference.repository).toMatch(/^[a-z0-9][a-z0-9._/-]*$/);
           expect(parseReference(formatReference(reference))).toEqual(reference);
-        } catch (error) {
-          expect(error).toBeInstanceOf(ImageReferenceError);
-        }
+        };
+        expect(returnsOrThrows(check, ImageReferenceError)).toBe(true);
       }),
       { numRuns: 2_000 },
     );
