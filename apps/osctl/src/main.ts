@@ -2,9 +2,7 @@
 import { resolve } from "node:path";
 import { formatErrorChain } from "@keelson/types";
 import { Command, CommanderError } from "commander";
-import { buildCommand } from "./commands/build.ts";
-import { manifestCommand } from "./commands/manifest.ts";
-import { runCommand } from "./commands/run.ts";
+import { updateCommand } from "./commands/update.ts";
 import type { Io } from "./io.ts";
 
 const interrupt = new AbortController();
@@ -18,13 +16,11 @@ const io: Io = {
   err: (text) => void process.stderr.write(text),
 };
 
-const program = new Command("osctl")
-  .description("builds and runs Keelson OS")
-  .version("0.1.0")
-  .addCommand(buildCommand(io))
-  .addCommand(runCommand(io))
-  .addCommand(manifestCommand(io));
-for (const command of [program, ...program.commands]) command.exitOverride();
+const program = new Command("osctl").description("builds, runs and updates Keelson OS").version("0.1.0");
+// On a node it is `osctl update` only, and that must not pay for what builds images.
+if (process.argv[2] !== "update") (await import("./commands/index.ts")).addImageCommands(program, io);
+program.addCommand(updateCommand(io));
+for (const command of [program, ...program.commands.flatMap((c) => [c, ...c.commands])]) command.exitOverride();
 
 try {
   await program.parseAsync();
