@@ -254,7 +254,7 @@ export class RebootCoordinator {
 
   async #isConfirmed(signal: AbortSignal): Promise<boolean> {
     try {
-      if ((await this.#hold?.confirm(signal)) === true) return true;
+      if ((await this.#hold?.announce(signal)) === true) return true;
       this.#hold = undefined;
     } catch (error) {
       signal.throwIfAborted();

@@ -1,5 +1,5 @@
 import { LocksmithError } from "./core/errors.ts";
-import { planRelease } from "./core/plan.ts";
+import { planNote, planRelease } from "./core/plan.ts";
 import type { HoldRecord } from "./core/record.ts";
 import type { GroupStore } from "./group-store.ts";
 import type { KeptLease } from "./kept-lease.ts";
@@ -59,6 +59,23 @@ export class Hold {
     const isOurs = this.#lease === undefined ? holder !== undefined : holder?.lease === this.#lease.id;
     if (!isOurs) this.#lease?.lose("is not that of the holder any more: somebody gave the slot back");
     return isOurs && this.isHeld;
+  }
+
+  /**
+   * {@link confirm}, and says in the store that the machine goes down now: if it does not come back, its version is denied to
+   * all, and its slot given on. @throws {StoreUnavailableError} nobody knows
+   */
+  async announce(signal?: AbortSignal): Promise<boolean> {
+    const record = { ...this.record, isGoingDown: true };
+    for (;;) {
+      if (!(await this.confirm(signal))) return false;
+      const state = await this.#store.read(signal);
+      // Compares the lease: whoever has taken the slot since is not written over.
+      const plan = planNote(this.#store.group, state, { record, lease: this.#lease?.id, member: undefined });
+      const outcome = await this.#store.commit(plan, signal);
+      if (outcome === "unknown") throw new StoreUnavailableError("etcd has not answered", true);
+      if (outcome === "done") return this.isHeld;
+    }
   }
 
   /** Stops renewing the lease, for a machine that goes down: `Semaphore.resume` finds the hold again. */

@@ -50,6 +50,7 @@ export class Locker {
   readonly #record: HoldRecord;
   readonly #backoff: Backoff;
   readonly #quorumBackoff: Backoff;
+  readonly #conflictBackoff: Backoff;
   /** Of our place in the queue. */
   #place: KeptLease | undefined;
   /** Of the hold to be: made before the first attempt to take, and ended when we give up, so that none comes late. */
@@ -72,6 +73,7 @@ export class Locker {
       ...(reason === undefined ? {} : { reason }),
     };
     this.#backoff = new Backoff({ clock, random, minMs: 500, maxMs: 30_000 });
+    this.#conflictBackoff = new Backoff({ clock, random, minMs: 5, maxMs: 1_000 });
     this.#quorumBackoff = new Backoff({ clock, random, minMs: 2_000, maxMs: 30_000 });
   }
 
@@ -140,7 +142,7 @@ export class Locker {
     const { group } = this.#store;
     if (this.#options.kind === "manual") return new Hold(this.#store, holder.record ?? this.#record, undefined);
     const member = (await this.#options.quorum?.look(this.#options.signal))?.self;
-    const record = { ...this.#record, sinceMs: holder.record?.sinceMs ?? this.#record.sinceMs };
+    const record = this.#recordAgain(holder.record);
     if (holder.kind !== "alive") {
       const lease = await this.#holdLease();
       const outcome = await this.#commit(planAdopt(group, state, { record, lease: lease.id, member }));
@@ -154,6 +156,13 @@ export class Locker {
     if (outcome === "done") return new Hold(this.#store, record, lease);
     lease.letGo();
     return undefined;
+  }
+
+  /** It holds since when it first did; and what it went down for still counts when it has just come up. */
+  #recordAgain(earlier: HoldRecord | undefined): HoldRecord {
+    const isGoingDown = this.#isResuming && earlier?.isGoingDown === true;
+    const sinceMs = earlier?.sinceMs ?? this.#record.sinceMs;
+    return { ...this.#record, sinceMs, ...(isGoingDown ? { isGoingDown } : {}) };
   }
 
   async #take(state: GroupState): Promise<Hold | undefined> {
@@ -212,7 +221,11 @@ export class Locker {
   async #commit(transaction: Transaction): Promise<"done" | "conflict"> {
     const outcome = await this.#store.commit(transaction, this.#options.signal);
     if (outcome === "unknown") throw new StoreUnavailableError("etcd has not answered", true);
-    if (outcome === "conflict") this.#conflict();
+    if (outcome === "done") this.#conflictBackoff.reset();
+    else {
+      this.#conflict();
+      await this.#conflictBackoff.wait(this.#options.signal);
+    }
     return outcome;
   }
 

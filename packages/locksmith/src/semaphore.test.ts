@@ -154,7 +154,7 @@ describe("the queue", () => {
       await world.clock.settle();
     }
     await semaphore.setMax(4);
-    await world.clock.settle();
+    await world.clock.runAsync(5_000);
     expect(got.toSorted()).toEqual(["m1", "m2"]);
   });
 });
@@ -163,6 +163,7 @@ describe("dead holders", () => {
   it("a waiter gets the slot of a dead one after its lease, and the version is denied", async () => {
     const dead = world.machine();
     const hold = await dead.semaphore.lock("m1", { machine: "alpha", version: "2.0" });
+    expect(await hold.announce()).toBe(true);
     dead.die();
     const startMs = world.clock.monotonicMs();
     await world.until(semaphore.lock("m2", { machine: "beta", wait: true }));
@@ -177,6 +178,14 @@ describe("dead holders", () => {
       by: "beta",
       atMs: world.clock.wallMs(),
     });
+  });
+
+  it("one that dies before it was to go down, or that gave up while its answer was lost, denies nothing", async () => {
+    const dead = world.machine();
+    await dead.semaphore.lock("m1", { version: "2.0" });
+    dead.die();
+    await world.until(semaphore.lock("m2", { wait: true }));
+    expect(world.keys().filter((key) => key.includes("denied"))).toEqual([]);
   });
 
   it("a machine that comes back in time finds its hold, and keeps it", async () => {

@@ -9,7 +9,6 @@ import { checkHolderId, freeSlots, unlockSlot } from "./core/semaphore.ts";
 import type { Transaction } from "./core/txn.ts";
 import { GroupStore } from "./group-store.ts";
 import { Hold } from "./hold.ts";
-import { KeptLease } from "./kept-lease.ts";
 import { judgeQuorum, Locker, type LockOptions, type QuorumSource } from "./locker.ts";
 import type { LockStore } from "./store/port.ts";
 import { Backoff } from "./wait.ts";
@@ -107,23 +106,11 @@ export class Semaphore {
    */
   async resume(id: string, signal?: AbortSignal): Promise<Hold | undefined> {
     checkHolderId(id);
-    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-      const holder = (await this.#store.read(signal)).holders.find((h) => h.id === id);
-      if (holder === undefined) return undefined;
-      const { machine, version, reason } = holder.record ?? {};
-      if (holder.kind !== "alive") {
-        return await this.#resumeEnded(id, { machine, version, reason, signal });
-      }
-      const lease = await KeptLease.adopt(holder.lease, this.#store.context, signal);
-      const record = holder.record ?? { id, sinceMs: this.#store.context.clock.wallMs() };
-      if (lease !== undefined) return new Hold(this.#store, record, lease);
-    }
-    throw contended();
-  }
-
-  async #resumeEnded(id: string, options: LockOptions): Promise<Hold | undefined> {
+    const holder = (await this.#store.read(signal)).holders.find((h) => h.id === id);
+    if (holder === undefined) return undefined;
+    const { machine, version, reason } = holder.record ?? {};
     try {
-      return await new Locker(this.#store, id, options, true).run();
+      return await new Locker(this.#store, id, { machine, version, reason, signal }, true).run();
     } catch (error) {
       if (error instanceof LocksmithError && error.code === "ERR_HOLD_LOST") return undefined;
       throw error;

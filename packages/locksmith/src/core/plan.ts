@@ -34,7 +34,10 @@ export function planTake(group: Group, state: GroupState, { record, lease, membe
   return {
     conditions: [
       unchanged(keys, state),
-      ...(waiter === undefined ? [] : [{ key: queueKey, createRevision: waiter.order }]),
+      // Who is not in the queue may only come before those who queue up later.
+      waiter === undefined
+        ? { prefix: keys.queue, noneAfter: state.revision }
+        : { key: queueKey, createRevision: waiter.order },
       ...leaving.conditions,
     ],
     writes: [
@@ -46,22 +49,25 @@ export function planTake(group: Group, state: GroupState, { record, lease, membe
   };
 }
 
+// A machine that finds itself a holder writes the semaphore as it is: then whatever an earlier life of it sent, and is
+// still on its way, no longer finds what it compares with. Otherwise a late unlock could end the hold of the next life.
+
 /** Binds a hold that has lost its lease, or never had one, to a new one. The slot stays where it is. */
 export function planAdopt(group: Group, state: GroupState, { record, lease, member }: TakePlan): Transaction {
-  const leaving = withMember(state, group, record.id, member);
+  const leaving = member === undefined ? NO_CHANGE : withMember(state, group, record.id, member);
   return {
     conditions: [
       unchanged(group.keys, state),
       { key: keyOf(group.keys.holds, record.id), createRevision: 0 },
       ...leaving.conditions,
     ],
-    writes: [...putHold(group.keys, record, lease), ...leaving.writes],
+    writes: [putSemaphore(group.keys, state.semaphore), ...putHold(group.keys, record, lease), ...leaving.writes],
   };
 }
 
 /** Says anew who holds, and adds its member; for a machine that locks again under the lease it has. */
 export function planNote(group: Group, state: GroupState, { record, lease, member }: TakePlan): Transaction {
-  const leaving = withMember(state, group, record.id, member);
+  const leaving = member === undefined ? NO_CHANGE : withMember(state, group, record.id, member);
   return {
     conditions: [
       unchanged(group.keys, state),
@@ -69,7 +75,8 @@ export function planNote(group: Group, state: GroupState, { record, lease, membe
       ...leaving.conditions,
     ],
     writes: [
-      { type: "put", key: keyOf(group.keys.records, record.id), value: encodeRecord(record) },
+      putSemaphore(group.keys, state.semaphore),
+      { type: "put", key: keyOf(group.keys.records, record.id), value: encodeRecord({ ...record, ...leaseOf(lease) }) },
       ...leaving.writes,
     ],
   };
@@ -92,8 +99,8 @@ export function planRelease(group: Group, state: GroupState, id: string, lease?:
 }
 
 /**
- * Gives on the slot of a holder whose lease has ended. The version it was to reboot into is denied in the same breath:
- * a machine that does not come back from an update stops the rollout.
+ * Gives on the slot of a holder whose lease has ended. If it had been allowed to go down for a version, that version is
+ * denied in the same breath: a machine that does not come back from an update stops the rollout.
  */
 export function planReap(
   group: Group,
@@ -122,7 +129,7 @@ export function planReap(
 }
 
 function denialOf({ id, record }: Holder, { by, nowMs }: { by: string; nowMs: number }): Write[] {
-  if (record?.version === undefined) return [];
+  if (record?.version === undefined || record.isGoingDown !== true) return [];
   const { version, machine } = record;
   const reason = `${machine ?? id} took the lock for it and did not come back`;
   return [
@@ -152,6 +159,7 @@ export function planWithdraw({ keys }: Group, id: string, lease: bigint): Transa
 }
 
 const NOTHING: Transaction = { conditions: [], writes: [] };
+const NO_CHANGE = { conditions: [], writes: [] };
 
 function unchanged(keys: GroupKeys, state: GroupState): Condition {
   return { key: keys.semaphore, modRevision: state.semaphoreRevision };
@@ -163,10 +171,14 @@ function putSemaphore(keys: GroupKeys, semaphore: Semaphore): Write {
 
 function putHold(keys: GroupKeys, record: HoldRecord, lease: bigint | undefined): Write[] {
   const { lease: _old, ...rest } = record;
-  const noted = lease === undefined ? rest : { ...rest, lease: lease.toString(16) };
-  const writes: Write[] = [{ type: "put", key: keyOf(keys.records, record.id), value: encodeRecord(noted) }];
+  const noted = encodeRecord({ ...rest, ...leaseOf(lease) });
+  const writes: Write[] = [{ type: "put", key: keyOf(keys.records, record.id), value: noted }];
   if (lease !== undefined) writes.push({ type: "put", key: keyOf(keys.holds, record.id), value: "", lease });
   return writes;
+}
+
+function leaseOf(lease: bigint | undefined): { lease?: string } {
+  return lease === undefined ? {} : { lease: lease.toString(16) };
 }
 
 function removeHold(keys: GroupKeys, id: string): Write[] {

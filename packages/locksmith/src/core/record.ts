@@ -5,8 +5,10 @@ export interface HoldRecord {
   readonly machine?: string;
   /** Since when it holds, milliseconds since the Unix epoch by its own clock. */
   readonly sinceMs: number;
-  /** The version it reboots into. When the holder dies, that version is denied to all. */
+  /** The version it reboots into. */
   readonly version?: string;
+  /** It has been allowed to go down. When it does not come back, its version is denied to all. */
+  readonly isGoingDown?: boolean;
   readonly reason?: string;
   /** In hex; none for a hold that ends by hand only, as upstream's do. */
   readonly lease?: string;
@@ -40,6 +42,7 @@ export function parseRecord(id: string, text: string): HoldRecord | undefined {
     ...(machine === undefined ? {} : { machine }),
     ...(version === undefined ? {} : { version }),
     ...(reason === undefined ? {} : { reason }),
+    ...(fields["isGoingDown"] === true ? { isGoingDown: true } : {}),
     ...(lease !== undefined && /^[0-9a-f]{1,16}$/.test(lease) ? { lease } : {}),
   };
 }

@@ -15,7 +15,9 @@ export type KeyRange = { readonly key: string } | { readonly prefix: string };
 export type Condition =
   | { readonly key: string; readonly createRevision: number }
   | { readonly key: string; readonly modRevision: number }
-  | { readonly key: string; readonly lease: bigint };
+  | { readonly key: string; readonly lease: bigint }
+  /** No key below the prefix was created after the revision. */
+  | { readonly prefix: string; readonly noneAfter: number };
 
 /** With a lease the key ends with the lease. */
 export type Write =

@@ -39,6 +39,7 @@ export function describeLockStore(name: string, ttlS: number, open: () => Promis
       expect(await isRefused({ key: "t/a", modRevision: first.revision - 1 })).toBe(true);
       expect(await isRefused({ key: "t/a", lease: id + 1n })).toBe(true);
       expect(await isRefused({ key: "t/a", lease: id }, { key: "t/b", modRevision: 1 })).toBe(true);
+      expect(await isRefused({ prefix: "t/", noneAfter: first.revision - 1 })).toBe(true);
       expect((await store.read([{ prefix: "t/" }])).entries.map(({ value }) => value)).toEqual(["1"]);
       const last = await store.commit(
         [
@@ -46,6 +47,8 @@ export function describeLockStore(name: string, ttlS: number, open: () => Promis
           { key: "t/a", modRevision: first.revision },
           { key: "t/a", createRevision: first.revision },
           { key: "t/b", lease: 0n },
+          { prefix: "t/", noneAfter: first.revision },
+          { prefix: "none/", noneAfter: 1 },
         ],
         [{ type: "delete", key: "t/a" }, put("t/b", "2")],
       );

@@ -98,6 +98,7 @@ function byKey(a: Entry, b: Entry): number {
 }
 
 function toCompare(condition: Condition) {
+  if ("prefix" in condition) return compare.createRevision({ prefix: condition.prefix }, "<", condition.noneAfter + 1);
   if ("createRevision" in condition) return compare.createRevision(condition.key, "=", condition.createRevision);
   if ("modRevision" in condition) return compare.modRevision(condition.key, "=", condition.modRevision);
   return compare.lease(condition.key, "=", condition.lease);

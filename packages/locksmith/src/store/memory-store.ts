@@ -33,6 +33,16 @@ export class MemoryLockServer {
     return this.#revision;
   }
 
+  /** Without a leader no lease ends. */
+  loseLeader(): void {
+    for (const lease of this.#leases.values()) lease.expiry[Symbol.dispose]();
+  }
+
+  /** As in etcd, a new leader gives every lease its whole time anew. */
+  electLeader(): void {
+    for (const id of this.#leases.keys()) this.keepAlive(id);
+  }
+
   read(ranges: readonly KeyRange[]): Snapshot {
     const isIn = (key: string) =>
       ranges.some((range) => ("key" in range ? key === range.key : key.startsWith(range.prefix)));
@@ -93,6 +103,10 @@ export class MemoryLockServer {
   }
 
   #holds(condition: Condition): boolean {
+    if ("prefix" in condition) {
+      const { prefix, noneAfter } = condition;
+      return [...this.#keys.values()].every((e) => e.createRevision <= noneAfter || !e.key.startsWith(prefix));
+    }
     const entry = this.#keys.get(condition.key);
     if ("createRevision" in condition) return (entry?.createRevision ?? 0) === condition.createRevision;
     if ("modRevision" in condition) return (entry?.modRevision ?? 0) === condition.modRevision;
