@@ -3,6 +3,8 @@
 export { type OciConfig, type OciMount, ociConfig } from "./core/bundle.ts";
 export { CAPABILITIES, DEFAULT_CAPABILITIES } from "./core/capabilities.ts";
 export { type CniChain, type CniStage, cniChains } from "./core/cni.ts";
+// `.container` files.
+export { type ContainerFile, parseContainerFile, renderContainerUnit } from "./core/container-file.ts";
 export { describeFlags, type FlagSpec, type FlagTable, type ParsedFlags, parseFlags } from "./core/flags.ts";
 export { type GcAction, type GcOptions, type GcPod, planGc } from "./core/gc.ts";
 export { makePlan, type PlanImage, type PlanInput } from "./core/make-plan.ts";
@@ -44,6 +46,8 @@ export {
 export { parseDuration, parseInteger } from "./core/values.ts";
 // Errors.
 export { NetworkError, PlanError, PodError, RequestError } from "./errors.ts";
+// Images.
+export * from "./image/index.ts";
 // The pods of this machine.
 export type { ImageSource, RuntimeImage } from "./service/images.ts";
 export { type PodPlace, PodStore } from "./service/pod-store.ts";

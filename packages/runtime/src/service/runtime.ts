@@ -170,6 +170,16 @@ export class PodRuntime {
     return await this.pods.plan(await this.pods.resolve(text));
   }
 
+  /** The images and layers that pods need, whatever state those are in: what an image collector must keep. */
+  async imagesInUse(): Promise<{ readonly id: string; readonly diffIds: readonly string[] }[]> {
+    const plans = await Promise.all(
+      (await this.pods.list()).map(async (place) => await this.pods.plan(place).catch(() => undefined)),
+    );
+    return plans.flatMap((plan) =>
+      (plan?.apps ?? []).map(({ image, layers }) => ({ id: image.id, diffIds: layers.map(({ diffId }) => diffId) })),
+    );
+  }
+
   /** Where a pod's files are. */
   async place(text: string): Promise<PodPlace> {
     return await this.pods.resolve(text);
@@ -242,6 +252,17 @@ export class PodRuntime {
     }
     await this.#delete(place.uuid);
     return place.uuid;
+  }
+
+  /**
+   * Removes the pods of earlier runs of a service whose command is `rkt run`: a service that is restarted over and over
+   * keeps one pod.
+   */
+  async forgetEarlierRuns(service: string, except: string): Promise<void> {
+    for (const pod of await this.list()) {
+      const isOfService = pod.run?.mode === "foreground" && Object.values(pod.run.services).includes(service);
+      if (isOfService && pod.uuid !== except && pod.state === "exited") await this.remove(pod.uuid);
+    }
   }
 
   /** Marks what has ended and deletes what was marked long enough ago. Returns what was done. */
