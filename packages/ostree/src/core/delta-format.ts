@@ -16,13 +16,13 @@ export const DELTA_PREFIX_BYTES = DELTA_MAGIC.length + 4;
 const HEADER_TYPE = "(ayaya(yayaya(tttt)))";
 
 /** Content of one part at most: what is in memory at once, with its dictionary. */
-export const PART_BYTES_MAX = 8 * 1024 * 1024;
+export const PART_BYTES_MAX = 4 * 1024 * 1024;
 /** A dictionary at most. */
-export const DICTIONARY_BYTES_MAX = 24 * 1024 * 1024;
+export const DICTIONARY_BYTES_MAX = 12 * 1024 * 1024;
 /** A file's framed header may come on top of the first part. */
 export const PART_BYTES_LIMIT = PART_BYTES_MAX + 1024 * 1024;
 /** zstd's window, log2: holds a part and its dictionary. */
-export const WINDOW_LOG_MAX = 26;
+export const WINDOW_LOG_MAX = 25;
 const HEADER_BYTES_MAX = 64 * 1024 * 1024;
 
 /** A piece of an object. */

@@ -64,6 +64,8 @@ function parseAt(text: string, at: number, depth: number): { node: TypeNode; nex
   if (c === "a" || c === "m") {
     const { node: child, next } = parseAt(text, at + 1, depth + 1);
     const kind = c === "a" ? "array" : "maybe";
+    // Nothing and just-nothing would both be null here.
+    if (kind === "maybe" && child.kind === "maybe") throw new OstreeFormatError("a maybe of a maybe is not supported");
     return { node: { kind, text: text.slice(at, next), align: child.align, fixed: 0, children: [child] }, next };
   }
   if (c === "(" || c === "{") return parseTuple(text, at, depth);

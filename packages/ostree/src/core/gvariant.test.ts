@@ -46,7 +46,7 @@ it.each([
   expect(() => decodeVariant(type, bytes(data))).toThrow(OstreeFormatError);
 });
 
-it.each(["", "z", "a", "(", "(s", "{vs}", "{s}", "ss", "a".repeat(300), `${"a".repeat(40)}y`])(
+it.each(["", "z", "a", "(", "(s", "{vs}", "{s}", "mms", "ss", "a".repeat(300), `${"a".repeat(40)}y`])(
   "refuses the type %j",
   (type) => expect(() => encodeVariant(type, "")).toThrow(OstreeFormatError),
 );
@@ -80,7 +80,9 @@ const typed: fc.Arbitrary<Typed> = fc.letrec<{ typed: Typed }>((tie) => ({
       type: `a${type}`,
       values: type === "y" ? fc.uint8Array({ maxLength: 20 }) : fc.array(values, { maxLength: 6 }),
     })),
-    tie("typed").map(({ type, values }) => ({ type: `m${type}`, values: fc.option(values, { freq: 2 }) })),
+    tie("typed")
+      .filter(({ type }) => !type.startsWith("m"))
+      .map(({ type, values }) => ({ type: `m${type}`, values: fc.option(values, { freq: 2 }) })),
     fc.array(tie("typed"), { maxLength: 4 }).map((members) => ({
       type: `(${members.map(({ type }) => type).join("")})`,
       values: fc.tuple(...members.map(({ values }) => values)),
@@ -127,7 +129,7 @@ it("of any bytes, accepts the normal form only, and never fails otherwise than t
     "(uuuusa(ayay))",
     "v",
     "aas",
-    "mms",
+    "mas",
   ];
   fc.assert(
     fc.property(fc.constantFrom(...types), fc.uint8Array({ maxLength: 120 }), (type, data) => {

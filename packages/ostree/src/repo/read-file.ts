@@ -116,9 +116,14 @@ async function* verified(
   content: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const hasher = new FileHasher(header);
-  for await (const chunk of content) {
-    hasher.update(chunk);
-    yield chunk;
+  try {
+    for await (const chunk of content) {
+      hasher.update(chunk);
+      yield chunk;
+    }
+  } catch (cause) {
+    if (!(cause instanceof OstreeCorruptError) && !(cause instanceof OstreeFormatError)) throw cause;
+    throw new OstreeCorruptError(`file object ${checksum} is damaged`, { checksum }, { cause });
   }
   if (hasher.bytes !== size) {
     throw new OstreeCorruptError(`file object ${checksum} is cut short`, { checksum, size, bytes: hasher.bytes });
