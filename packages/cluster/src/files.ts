@@ -1,4 +1,4 @@
-import { open } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 
 /** The last `bytesMax` bytes of a file as text; a file that is not there is empty. */
 export async function readTail(path: string, bytesMax: number): Promise<string> {
@@ -12,4 +12,9 @@ export async function readTail(path: string, bytesMax: number): Promise<string> 
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
     throw error;
   }
+}
+
+/** The size of a file in bytes; 0 when it is not there. */
+export async function sizeOf(path: string): Promise<number> {
+  return (await stat(path).catch(() => undefined))?.size ?? 0;
 }

@@ -8,8 +8,18 @@ export {
   type ProviderFactory,
 } from "./host/host.ts";
 export { clusterDirectory, sweepDirectory } from "./host/record.ts";
-export type { ExecResult, Machine, MachineProvider, MachineService, MachineSpec, MachineState } from "./port.ts";
+export type {
+  ExecResult,
+  Machine,
+  MachineProvider,
+  MachineService,
+  MachineSpec,
+  MachineState,
+  PowerCutReport,
+  Supports,
+} from "./port.ts";
 export { type Programs, programsOfRepository } from "./process/programs.ts";
 export { ProcessProvider, type ProcessProviderOptions } from "./process/provider.ts";
+export type { ServiceAddress, Services } from "./services/open.ts";
 export { checkSpecs, MACHINES_MAX, makeSpecs } from "./spec.ts";
 export { waitFor } from "./wait.ts";

@@ -75,13 +75,13 @@ export function envFile(values: Readonly<Record<string, string>>): string {
 }
 
 /** A .network file of systemd-networkd for one card. Pure. */
-export function networkFile(mac: string, address: string): string {
+export function networkFile(mac: string, addresses: readonly string[]): string {
   return [
     "[Match]",
     `MACAddress=${mac}`,
     "",
     "[Network]",
-    `Address=${address}`,
+    ...addresses.map((address) => `Address=${address}`),
     "LinkLocalAddressing=no",
     "IPv6AcceptRA=no",
     "LLDP=no",

@@ -6,6 +6,7 @@ export { sweepContainers } from "./container/records.ts";
 export {
   type Bind,
   CONTAINER_STATE_DIRECTORY,
+  type ContainerEnd,
   SystemdContainer,
   type SystemdContainerOptions,
   systemdContainerProblem,

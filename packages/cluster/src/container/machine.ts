@@ -1,11 +1,15 @@
+import { randomUUID } from "node:crypto";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { SystemdContainer } from "@keelson/linux";
+import { waitOtherBoot } from "../boots.ts";
 import { ClusterError, MachineStateError } from "../errors.ts";
 import { readTail } from "../files.ts";
 import { linesOf } from "../journal.ts";
-import type { ExecResult, Machine, MachineService, MachineSpec, MachineState } from "../port.ts";
-import type { MachineNetwork } from "./network.ts";
+import type { MachineNetwork } from "../network/network.ts";
+import type { ExecResult, Machine, MachineService, MachineSpec, MachineState, PowerCutReport } from "../port.ts";
+import { NOTHING_LOST } from "../power.ts";
+import { waitFor } from "../wait.ts";
 
 const LOG_BYTES_MAX = 1 << 20;
 const EXEC_TIMEOUT_MS = 30_000;
@@ -31,6 +35,7 @@ export interface ContainerMachineOptions {
   readonly network: MachineNetwork;
   readonly etcdUrl: string;
   readonly fleetUrl: string;
+  readonly urlOf: (port: number) => string;
   /** Files of /etc by path below it, such as `keelson/etcd.env`. */
   readonly etc: Readonly<Record<string, string>>;
 }
@@ -43,6 +48,12 @@ export class ContainerMachine implements Machine {
   readonly #options: ContainerMachineOptions;
   #container: SystemdContainer | undefined;
   #paused = false;
+  /** Between the end of a boot that asked for another one and that one. */
+  #isRebooting = false;
+  #isCut = false;
+  /** Resolves when nothing of the machine runs and nothing will start it again. */
+  #over: Promise<void> = Promise.resolve();
+  #bootId: string | undefined;
 
   constructor(options: ContainerMachineOptions) {
     this.#options = options;
@@ -52,6 +63,7 @@ export class ContainerMachine implements Machine {
   }
 
   get state(): MachineState {
+    if (this.#isRebooting) return "running";
     if (this.#container?.isRunning !== true) return "stopped";
     return this.#paused ? "paused" : "running";
   }
@@ -64,13 +76,27 @@ export class ContainerMachine implements Machine {
   /** Starts systemd on the disk there is and waits until it has started everything. */
   async boot(signal?: AbortSignal): Promise<void> {
     if (this.state !== "stopped") throw this.#wrongState("stopped", "start");
+    await this.#over;
+    signal?.throwIfAborted();
+    this.#isCut = false;
+    this.#bootId = undefined;
+    const container = await this.#start();
+    this.#over = this.#untilOver(container);
+    try {
+      await this.#waitUp(container);
+    } catch (error) {
+      await this.kill();
+      throw error;
+    }
+  }
+
+  async #start(): Promise<SystemdContainer> {
     const { directory, rootfs, network, spec } = this.#options;
     const hostDirectory = join(directory, "host");
     await mkdir(hostDirectory, { recursive: true });
     await this.#writeEtc();
-    signal?.throwIfAborted();
     this.#paused = false;
-    this.#container = await SystemdContainer.start({
+    const container = await SystemdContainer.start({
       lowerdirs: [rootfs],
       overlay: join(directory, "disk"),
       hostname: spec.name,
@@ -79,12 +105,33 @@ export class ContainerMachine implements Machine {
       binds: [{ source: hostDirectory, target: HOST_DIRECTORY }],
       consoleLog: join(directory, "console.log"),
     });
-    try {
-      await this.#container.waitBoot(BOOT_TIMEOUT_MS);
-    } catch (error) {
-      await this.kill();
-      throw error;
+    this.#container = container;
+    return container;
+  }
+
+  async #waitUp(container: SystemdContainer): Promise<void> {
+    await container.waitBoot(BOOT_TIMEOUT_MS);
+    this.#bootId = randomUUID();
+  }
+
+  /** A machine that reboots itself starts again; any other end, or one of a boot that failed, is the last. */
+  async #untilOver(container: SystemdContainer): Promise<void> {
+    let current = container;
+    for (;;) {
+      if ((await current.exited) !== "reboot" || this.#isCut) break;
+      this.#isRebooting = true;
+      this.#bootId = undefined;
+      try {
+        current = await this.#start();
+      } catch {
+        break; // told by waitReboot: the machine has ended
+      } finally {
+        this.#isRebooting = false;
+      }
+      if (this.#isCut) await current.kill();
+      else void this.#waitUp(current).catch(() => current.kill());
     }
+    this.#container = undefined;
   }
 
   /** Configuration goes straight to the disk's upper layer, where the machine finds it as its own /etc. */
@@ -103,8 +150,39 @@ export class ContainerMachine implements Machine {
   }
 
   async kill(): Promise<void> {
+    this.#isCut = true;
     await this.#container?.kill();
-    this.#container = undefined;
+    await this.#over;
+  }
+
+  async powerCut(): Promise<PowerCutReport> {
+    await this.kill();
+    return NOTHING_LOST;
+  }
+
+  async bootId(): Promise<string> {
+    if (this.state === "stopped") throw this.#wrongState("running", "tell the boot of");
+    return await waitFor(`boot of ${this.spec.name}`, () => this.#bootId, { timeoutMs: BOOT_TIMEOUT_MS });
+  }
+
+  get lastBootId(): string | undefined {
+    return this.#bootId;
+  }
+
+  get name(): string {
+    return this.spec.name;
+  }
+
+  async waitReboot(options: { timeoutMs: number; after?: string }): Promise<string> {
+    return await waitOtherBoot(this, options.after ?? this.#bootId, options.timeoutMs);
+  }
+
+  urlOf(port: number): string {
+    return this.#options.urlOf(port);
+  }
+
+  async serial(): Promise<string> {
+    return await readTail(join(this.#options.directory, "console.log"), LOG_BYTES_MAX);
   }
 
   async restart(): Promise<void> {

@@ -4,11 +4,12 @@ import { join } from "node:path";
 import { systemdContainerProblem } from "@keelson/linux";
 import { ClusterError, ProviderUnavailableError } from "../errors.ts";
 import { completeGroups } from "../groups.ts";
+import { ClusterNetwork } from "../network/network.ts";
 import { ETCD_CLIENT_PORT, etcdEnv, FLEET_PORT, fleetEnv, NATIVE_TIMING, type Timing } from "../node-config.ts";
 import type { MachineProvider, MachineSpec } from "../port.ts";
+import { checkServices, openServices, type ServiceAddress, type Services, serviceAddress } from "../services/open.ts";
 import { checkSpecs } from "../spec.ts";
 import { ContainerMachine } from "./machine.ts";
-import { ContainerNetwork } from "./network.ts";
 
 export interface ContainerProviderOptions {
   /** A folder that `osctl build` made; it must not change while machines run (see `pinImage`). */
@@ -16,6 +17,8 @@ export interface ContainerProviderOptions {
   /** Where machines live; it is kept, with their disks. Default: a temporary directory that is removed at the end. */
   readonly directory?: string;
   readonly timing?: Timing;
+  /** Services of the host that machines reach. */
+  readonly services?: Services;
 }
 
 /** Why this host cannot run machines as containers, as one line; undefined when it can. */
@@ -27,9 +30,11 @@ export function whyNotContainer(): string | undefined {
 export class ContainerProvider implements MachineProvider {
   readonly kind = "container";
   readonly slowness = 2;
+  readonly supports = { reboot: true, volatileCache: false };
   readonly #options: ContainerProviderOptions;
   #directory = "";
-  #network: ContainerNetwork | undefined;
+  #network: ClusterNetwork | undefined;
+  #services: AsyncDisposable | undefined;
   #machines: ContainerMachine[] = [];
 
   constructor(options: ContainerProviderOptions) {
@@ -46,6 +51,7 @@ export class ContainerProvider implements MachineProvider {
     options: { signal?: AbortSignal } = {},
   ): Promise<readonly ContainerMachine[]> {
     checkSpecs(specs);
+    checkServices(this.#options.services ?? {});
     if (this.#machines.length > 0) throw new ClusterError("this provider has started its machines already");
     const problem = whyNotContainer();
     if (problem !== undefined) throw new ProviderUnavailableError(problem);
@@ -57,8 +63,12 @@ export class ContainerProvider implements MachineProvider {
     }
     this.#directory = this.#options.directory ?? (await mkdtemp(join(tmpdir(), "keelson-ct-")));
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
-    const network = await ContainerNetwork.create(specs.map((spec) => spec.name));
+    const network = await ClusterNetwork.create(
+      specs.map((spec) => spec.name),
+      "veth",
+    );
     this.#network = network;
+    this.#services = await openServices(network, this.#options.services ?? {});
     const timing = this.#options.timing ?? NATIVE_TIMING;
     const nodes = specs.map((spec, i) => {
       const own = network.plan.machines[i];
@@ -76,6 +86,7 @@ export class ContainerProvider implements MachineProvider {
           network: node.network,
           etcdUrl: `http://${node.hostAddress}:${ETCD_CLIENT_PORT}`,
           fleetUrl: `http://${node.hostAddress}:${FLEET_PORT}`,
+          urlOf: (port) => `http://${node.hostAddress}:${port}`,
           etc: {
             "keelson/etcd.env": etcdEnv(node, nodes, timing),
             "keelson/fleet.env": fleetEnv(node, nodes, timing),
@@ -96,6 +107,10 @@ export class ContainerProvider implements MachineProvider {
     await this.#network?.heal();
   }
 
+  serviceAddress(name: string): ServiceAddress {
+    return serviceAddress(this.#options.services ?? {}, name);
+  }
+
   async collect(directory: string): Promise<void> {
     await mkdir(directory, { recursive: true });
     for (const { spec } of this.#machines) {
@@ -109,6 +124,7 @@ export class ContainerProvider implements MachineProvider {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#machines.map((machine) => machine.kill()));
+    await this.#services?.[Symbol.asyncDispose]();
     await this.#network?.[Symbol.asyncDispose]();
     if (this.#options.directory === undefined && this.#directory !== "") {
       await rm(this.#directory, { recursive: true, force: true });

@@ -3,8 +3,8 @@ import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir, userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import { CONTAINER_STATE_DIRECTORY, killLeftovers, sweepContainers } from "@keelson/linux";
-import { sweepNetworks } from "../container/network.ts";
 import { ClusterError } from "../errors.ts";
+import { sweepNetworks } from "../network/network.ts";
 import { killTree, processesAtHome } from "../process/process-tree.ts";
 import { processStartedAt } from "./process-identity.ts";
 

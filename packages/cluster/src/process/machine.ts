@@ -1,9 +1,11 @@
+import { randomUUID } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { killLeftovers } from "@keelson/linux";
-import { MachineStateError } from "../errors.ts";
+import { ClusterError, MachineStateError } from "../errors.ts";
 import { readTail } from "../files.ts";
-import type { ExecResult, Machine, MachineService, MachineSpec, MachineState } from "../port.ts";
+import type { ExecResult, Machine, MachineService, MachineSpec, MachineState, PowerCutReport } from "../port.ts";
+import { NOTHING_LOST } from "../power.ts";
 import { clientUrl, etcdArgv, fleetdArgv, type MachineLayout, unitManagerArgv } from "./layout.ts";
 import { killTree, processesAtHome, signalTree } from "./process-tree.ts";
 import type { Programs } from "./programs.ts";
@@ -32,6 +34,7 @@ export class ProcessMachine implements Machine {
   /** Process ids of commands that run on the machine now; they end with it. */
   readonly #commands = new Set<number>();
   #state: MachineState = "stopped";
+  #bootId = "";
 
   constructor({ programs, layout, all, etcdUrls }: ProcessMachineOptions) {
     this.spec = layout.spec;
@@ -78,8 +81,14 @@ export class ProcessMachine implements Machine {
     this.#state = "stopped";
   }
 
+  async powerCut(): Promise<PowerCutReport> {
+    await this.kill();
+    return NOTHING_LOST;
+  }
+
   async restart(): Promise<void> {
     this.#need("stopped", "restart");
+    this.#bootId = randomUUID();
     // What lives in /run on a real machine does not survive its power.
     await Promise.all(
       [this.#layout.unitManagerSocket, this.#layout.fleetSocket, this.#layout.unitsDirectory].map((path) =>
@@ -129,6 +138,23 @@ export class ProcessMachine implements Machine {
         return { [Symbol.dispose]: () => void this.#commands.delete(pid) };
       },
     });
+  }
+
+  urlOf(port: number): string {
+    return `http://127.0.0.1:${port}`;
+  }
+
+  async bootId(): Promise<string> {
+    this.#need("running", "tell the boot of");
+    return this.#bootId;
+  }
+
+  async waitReboot(): Promise<string> {
+    throw new ClusterError(`machine ${this.spec.name} is made of processes, which do not reboot themselves`);
+  }
+
+  serial(): Promise<string> {
+    return this.logs("system");
   }
 
   async logs(service: MachineService | "system"): Promise<string> {

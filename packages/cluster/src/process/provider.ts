@@ -5,6 +5,7 @@ import { ClusterError } from "../errors.ts";
 import { freePorts } from "../free-ports.ts";
 import { completeGroups } from "../groups.ts";
 import type { MachineProvider, MachineSpec } from "../port.ts";
+import { checkServices, type ServiceAddress, type Services, serviceAddress } from "../services/open.ts";
 import { checkSpecs, etcdMemberId } from "../spec.ts";
 import { CLUSTER_TOKEN, clientUrl, layoutOf, type MachineLayout, peerUrl } from "./layout.ts";
 import { headerOf, LinkProxy } from "./link-proxy.ts";
@@ -21,12 +22,15 @@ export interface ProcessProviderOptions {
   readonly prefix?: string;
   /** Default: the apps of this repository, bundled. */
   readonly programs?: Programs;
+  /** Services of the host; machines of processes are on its loopback and reach them there. */
+  readonly services?: Services;
 }
 
 /** Machines as processes of this host, on loopback. Needs nothing but Node. */
 export class ProcessProvider implements MachineProvider {
   readonly kind = "process";
   readonly slowness = 1;
+  readonly supports = { reboot: false, volatileCache: false };
   readonly #options: ProcessProviderOptions;
   #directory = "";
   #machines: ProcessMachine[] = [];
@@ -48,6 +52,7 @@ export class ProcessProvider implements MachineProvider {
     options: { signal?: AbortSignal } = {},
   ): Promise<readonly ProcessMachine[]> {
     checkSpecs(specs);
+    checkServices(this.#options.services ?? {});
     if (this.#machines.length > 0) throw new ClusterError("this provider has started its machines already");
     this.#directory = this.#options.directory ?? (await mkdtemp(join(tmpdir(), this.#options.prefix ?? "keelson-")));
     if (this.#directory.length > DIRECTORY_LENGTH_MAX) {
@@ -79,6 +84,10 @@ export class ProcessProvider implements MachineProvider {
   async heal(): Promise<void> {
     this.#groups = undefined;
     for (const proxy of this.#proxies) proxy.update();
+  }
+
+  serviceAddress(name: string): ServiceAddress {
+    return serviceAddress(this.#options.services ?? {}, name, "127.0.0.1");
   }
 
   async collect(directory: string): Promise<void> {

@@ -24,35 +24,40 @@ export function decodeAnswer(line: string): { id: string; result: ExecResult } |
   return { id, result: { exitCode: Number(code), stdout: text(stdout), stderr: text(stderr) } };
 }
 
-/** The host's end of the virtio port on which a test VM takes commands; one at a time. */
+/**
+ * The host's end of the virtio port on which a test VM takes commands; one at a time. It lives as long as its QEMU: a guest
+ * that is reset says that it is ready again, and what it had not answered by then fails.
+ */
 export class DebugChannel implements Disposable {
   readonly #socket: Socket;
+  readonly #onReady: () => void;
   readonly #waiting = new Map<string, (result: ExecResult | undefined) => void>();
-  readonly #ready = Promise.withResolvers<void>();
+  #ready = new Ready();
   #queue: Promise<unknown> = Promise.resolve();
   #nextId = 1;
   #rest = "";
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, onReady: () => void) {
     this.#socket = socket;
-    this.#ready.promise.catch(() => {});
+    this.#onReady = onReady;
     socket.setEncoding("utf8").on("data", (chunk) => this.#onData(String(chunk)));
     socket.on("error", () => socket.destroy());
     socket.once("close", () => {
       this.#ready.reject(new MachineStateError("the machine ended before it took commands"));
-      for (const answer of this.#waiting.values()) answer(undefined);
-      this.#waiting.clear();
+      this.#forget();
     });
   }
 
-  static async connect(path: string, signal?: AbortSignal): Promise<DebugChannel> {
+  /** Connects once QEMU listens. `onReady` is called each time the guest begins to take commands. */
+  static async connect(path: string, onReady: () => void, signal?: AbortSignal): Promise<DebugChannel> {
     const socket = await waitFor("the debug channel", () => open(path), { timeoutMs: CONNECT_TIMEOUT_MS, signal });
-    return new DebugChannel(socket);
+    return new DebugChannel(socket, onReady);
   }
 
-  /** Resolves when the guest takes commands. @throws MachineStateError when it ended before */
-  ready(): Promise<void> {
-    return this.#ready.promise;
+  /** The guest was reset: it takes no commands until it says so again. */
+  reset(): void {
+    this.#forget();
+    if (this.#ready.isReady) this.#ready = new Ready();
   }
 
   /** Runs `sh -c` on the machine. @throws MachineStateError when it takes too long or the machine ends meanwhile */
@@ -63,21 +68,24 @@ export class DebugChannel implements Disposable {
   }
 
   async #exec(command: string, timeoutMs: number): Promise<ExecResult> {
-    await this.ready();
-    const id = this.#nextId++;
     const { promise, resolve } = Promise.withResolvers<ExecResult | undefined>();
-    this.#waiting.set(String(id), resolve);
-    if (this.#socket.destroyed) resolve(undefined);
-    else this.#socket.write(encodeCommand(id, timeoutMs, command));
     const timer = setTimeout(() => resolve(undefined), timeoutMs + ANSWER_GRACE_MS);
-    const result = await promise;
-    clearTimeout(timer);
-    this.#waiting.delete(String(id));
-    if (result === undefined) throw new MachineStateError(`the machine did not answer to: ${command}`);
-    if (result.exitCode === EXIT_TIMEOUT) {
-      throw new MachineStateError(`command did not end within ${timeoutMs / 1000} s: ${command}`);
+    const id = String(this.#nextId++);
+    try {
+      await Promise.race([this.#ready.promise, promise]);
+      this.#waiting.set(id, resolve);
+      if (this.#socket.destroyed || !this.#ready.isReady) resolve(undefined);
+      else this.#socket.write(encodeCommand(Number(id), timeoutMs, command));
+      const result = await promise;
+      if (result === undefined) throw new MachineStateError(`the machine did not answer to: ${command}`);
+      if (result.exitCode === EXIT_TIMEOUT) {
+        throw new MachineStateError(`command did not end within ${timeoutMs / 1000} s: ${command}`);
+      }
+      return result;
+    } finally {
+      clearTimeout(timer);
+      this.#waiting.delete(id);
     }
-    return result;
   }
 
   #onData(chunk: string): void {
@@ -85,13 +93,45 @@ export class DebugChannel implements Disposable {
     this.#rest = lines.pop() ?? "";
     for (const line of lines) {
       const answer = decodeAnswer(line);
-      if (answer?.id === "ready") this.#ready.resolve();
-      else if (answer !== undefined) this.#waiting.get(answer.id)?.(answer.result);
+      if (answer?.id === "ready") {
+        this.#forget();
+        this.#ready.resolve();
+        this.#onReady();
+      } else if (answer !== undefined) {
+        this.#waiting.get(answer.id)?.(answer.result);
+      }
     }
+  }
+
+  /** Nobody will answer what was asked so far. */
+  #forget(): void {
+    for (const answer of this.#waiting.values()) answer(undefined);
+    this.#waiting.clear();
   }
 
   [Symbol.dispose](): void {
     this.#socket.destroy();
+  }
+}
+
+/** A promise that tells whether it has been fulfilled. */
+class Ready {
+  readonly promise: Promise<void>;
+  readonly reject: (error: Error) => void;
+  readonly #resolve: () => void;
+  isReady = false;
+
+  constructor() {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    promise.catch(() => {});
+    this.promise = promise;
+    this.reject = reject;
+    this.#resolve = resolve;
+  }
+
+  resolve(): void {
+    this.isReady = true;
+    this.#resolve();
   }
 }
 

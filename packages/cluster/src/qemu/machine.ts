@@ -1,28 +1,48 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { closeSync, openSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { waitOtherBoot } from "../boots.ts";
 import { ClusterError, MachineStateError } from "../errors.ts";
-import { readTail } from "../files.ts";
+import { readTail, sizeOf } from "../files.ts";
 import { linesOf } from "../journal.ts";
-import type { ExecResult, Machine, MachineService, MachineSpec, MachineState } from "../port.ts";
+import type { ExecResult, Machine, MachineService, MachineSpec, MachineState, PowerCutReport } from "../port.ts";
+import { NOTHING_LOST } from "../power.ts";
 import { waitFor } from "../wait.ts";
 import { bootTimes } from "./console.ts";
 import { DebugChannel } from "./debug-channel.ts";
-import { Qmp } from "./qmp.ts";
+import { type VmEnd, VmProcess } from "./vm-process.ts";
 
 const LOG_BYTES_MAX = 1 << 20;
 const EXEC_TIMEOUT_MS = 60_000;
+/** Boots in a row that never come up; beyond, the machine is given up rather than started for ever. */
+const SILENT_BOOTS_MAX = 30;
+
+/** What happened to a VM, for timelines. */
+export interface VmEvent {
+  readonly machine: string;
+  readonly what: "power-on" | "reset" | "up" | "power-off" | "power-cut";
+  /** The boot entry that was chosen, or what was lost. */
+  readonly detail?: string;
+}
+
+/** How a machine starts and what its disk does, apart from what QEMU does by itself. */
+export interface VmPower {
+  /** QEMU's command line for the next start, and the boot entry if this decides it. The disk is not in use. */
+  prepareBoot(): Promise<{ readonly argv: readonly string[]; readonly entry?: string }>;
+  /** QEMU ended because the guest reset itself or powered off: the disk's cache keeps its content. */
+  settle(): Promise<void>;
+  /** QEMU was killed. */
+  cut(): Promise<PowerCutReport>;
+}
 
 export interface QemuMachineOptions {
   readonly spec: MachineSpec;
   readonly directory: string;
-  readonly qemu: readonly string[];
+  readonly power: VmPower;
   readonly etcdUrl: string;
   readonly fleetUrl: string;
+  readonly urlOf: (port: number) => string;
   /** How long a boot may take. */
   readonly bootTimeoutMs: number;
+  readonly onEvent?: ((event: VmEvent) => void) | undefined;
 }
 
 /** The files of a machine that QEMU makes. */
@@ -31,11 +51,24 @@ export function machineFiles(directory: string) {
     console: join(directory, "console.log"),
     journal: join(directory, "journal.log"),
     qemuLog: join(directory, "qemu.log"),
-    qmp: join(directory, "qmp.sock"),
     debug: join(directory, "debug.sock"),
     hub: join(directory, "hub.sock"),
-    disk: join(directory, "disk.qcow2"),
+    nbd: join(directory, "disk.sock"),
+    disk: join(directory, "disk.raw"),
+    kernels: join(directory, "kernels"),
+    uefiVariables: join(directory, "uefi-vars.fd"),
   };
+}
+
+/** One time that the machine has power: from its start through all its reboots to a cut or the end. */
+interface Session {
+  vm: VmProcess | undefined;
+  debug: DebugChannel | undefined;
+  isCut: boolean;
+  /** What was lost when it was cut. */
+  report: PowerCutReport;
+  silentBoots: number;
+  over: Promise<void>;
 }
 
 /** A machine that is a VM booted from our image. */
@@ -45,11 +78,14 @@ export class QemuMachine implements Machine {
   readonly fleetUrl: string;
   readonly #options: QemuMachineOptions;
   readonly #files: ReturnType<typeof machineFiles>;
-  #child: ChildProcess | undefined;
-  #qmp: Qmp | undefined;
-  #debug: DebugChannel | undefined;
+  #session: Session | undefined;
   #paused = false;
+  #bootId: string | undefined;
+  #isUp = false;
   #bootSeconds: number | undefined;
+  /** Where the console of the current boot begins. */
+  #consoleStart = 0;
+  #problem: unknown;
 
   constructor(options: QemuMachineOptions) {
     this.#options = options;
@@ -59,14 +95,18 @@ export class QemuMachine implements Machine {
     this.#files = machineFiles(options.directory);
   }
 
+  get name(): string {
+    return this.spec.name;
+  }
+
   get state(): MachineState {
-    if (this.#child === undefined) return "stopped";
+    if (this.#session === undefined) return "stopped";
     return this.#paused ? "paused" : "running";
   }
 
   /** QEMU's process. */
   get pid(): number | undefined {
-    return this.#child?.pid;
+    return this.#session?.vm?.pid;
   }
 
   /** Seconds from the kernel's start to multi-user.target, of the last boot. */
@@ -74,70 +114,151 @@ export class QemuMachine implements Machine {
     return this.#bootSeconds;
   }
 
+  /** Of the last boot that came up. */
+  get lastBootId(): string | undefined {
+    return this.#isUp ? this.#bootId : undefined;
+  }
+
   /** Starts QEMU and waits until the machine takes commands, which is after multi-user.target. */
   async boot(signal?: AbortSignal): Promise<void> {
     this.#need("stopped", "start");
-    await Promise.all([this.#files.qmp, this.#files.debug].map((path) => rm(path, { force: true })));
-    const bootsBefore = bootTimes(await readTail(this.#files.console, LOG_BYTES_MAX)).length;
-    const child = this.#spawn();
-    this.#child = child;
+    this.#problem = undefined;
     this.#paused = false;
+    const session: Session = {
+      vm: undefined,
+      debug: undefined,
+      isCut: false,
+      report: NOTHING_LOST,
+      silentBoots: 0,
+      over: Promise.resolve(),
+    };
+    this.#session = session;
+    session.over = this.#live(session);
+    const ended = new AbortController();
+    void session.over.then(() => ended.abort(this.#problem ?? new ClusterError("QEMU has ended")));
     try {
-      this.#qmp = await Qmp.connect(this.#files.qmp, this.#whileRuns(child, signal));
-      this.#debug = await DebugChannel.connect(this.#files.debug, this.#whileRuns(child, signal));
-      this.#bootSeconds = await waitFor(
-        `boot of ${this.spec.name}`,
-        async () => bootTimes(await readTail(this.#files.console, LOG_BYTES_MAX))[bootsBefore],
-        { timeoutMs: this.#options.bootTimeoutMs, signal: this.#whileRuns(child, signal), everyMs: 250 },
-      );
-      await this.#debug.ready();
+      await waitFor(`boot of ${this.name}`, () => this.lastBootId, {
+        timeoutMs: this.#options.bootTimeoutMs,
+        signal: signal === undefined ? ended.signal : AbortSignal.any([ended.signal, signal]),
+        everyMs: 100,
+      });
     } catch (error) {
       await this.kill();
       const console = (await readTail(this.#files.console, 2000)).trim();
       const qemu = (await readTail(this.#files.qemuLog, 2000)).trim();
       throw new ClusterError(
-        `machine ${this.spec.name} did not boot; QEMU says: ${qemu || "nothing"}; its console ends: ${console || "empty"}`,
+        `machine ${this.name} did not boot; QEMU says: ${qemu || "nothing"}; its console ends: ${console || "empty"}`,
         {},
         { cause: error },
       );
     }
   }
 
-  #spawn(): ChildProcess {
-    const [program, ...args] = this.#options.qemu;
-    if (program === undefined) throw new ClusterError("no command line for QEMU");
-    const log = openSync(this.#files.qemuLog, "a");
+  /** Starts QEMU again and again, as long as it ends because the guest reset itself. */
+  async #live(session: Session): Promise<void> {
     try {
-      const child = spawn(program, args, { stdio: ["ignore", log, log], cwd: this.#options.directory });
-      const over = () => {
-        if (this.#child !== child) return;
-        this.#child = undefined;
-        this.#qmp?.[Symbol.dispose]();
-        this.#debug?.[Symbol.dispose]();
-      };
-      child.once("exit", over);
-      child.once("error", over);
-      return child;
+      while (!session.isCut) {
+        if (session.silentBoots >= SILENT_BOOTS_MAX) {
+          throw new ClusterError(`machine ${this.name} has reset itself ${SILENT_BOOTS_MAX} times without coming up`);
+        }
+        const end = await this.#runOnce(session);
+        if (session.isCut || end !== "reset") break;
+      }
+    } catch (error) {
+      this.#problem = error;
     } finally {
-      closeSync(log);
+      this.#isUp = false;
+      this.#session = undefined;
     }
   }
 
-  /** Aborts when the caller does or when QEMU ends. */
-  #whileRuns(child: ChildProcess, signal?: AbortSignal): AbortSignal {
-    const ended = new AbortController();
-    const abort = () => ended.abort(new ClusterError("QEMU has ended"));
-    if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) abort();
-    child.once("exit", abort);
-    return signal === undefined ? ended.signal : AbortSignal.any([ended.signal, signal]);
+  async #runOnce(session: Session): Promise<VmEnd> {
+    const { power, directory } = this.#options;
+    const { argv, entry } = await power.prepareBoot();
+    await this.#newBoot(session);
+    const vm = await VmProcess.start({
+      argv,
+      directory,
+      log: this.#files.qemuLog,
+      onReset: () => {
+        session.debug?.reset();
+        this.#tell("reset");
+        void this.#newBoot(session);
+      },
+    });
+    session.vm = vm;
+    this.#tell("power-on", entry);
+    if (session.isCut) await vm.kill();
+    void this.#connectDebug(session, vm).catch((error: unknown) => {
+      this.#problem = error;
+    });
+    const end = await vm.ended;
+    session.vm = undefined;
+    session.debug?.[Symbol.dispose]();
+    session.debug = undefined;
+    this.#isUp = false;
+    if (end === "other") {
+      session.report = await power.cut();
+    } else {
+      await power.settle();
+      this.#tell(end === "reset" ? "reset" : "power-off");
+    }
+    return end;
+  }
+
+  async #newBoot(session: Session): Promise<void> {
+    this.#isUp = false;
+    session.silentBoots++;
+    this.#consoleStart = await sizeOf(this.#files.console);
+  }
+
+  async #connectDebug(session: Session, vm: VmProcess): Promise<void> {
+    const debug: DebugChannel = await DebugChannel.connect(
+      this.#files.debug,
+      () => void this.#onUp(session, vm, debug).catch(() => {}), // It ended or was reset again: told by its state.
+      vm.signal,
+    );
+    if (session.vm === vm) session.debug = debug;
+    else debug[Symbol.dispose]();
+  }
+
+  /** The guest takes commands: it is up once its boot has a name and a time. */
+  async #onUp(session: Session, vm: VmProcess, debug: DebugChannel): Promise<void> {
+    const { stdout } = await debug.exec("cat /proc/sys/kernel/random/boot_id", EXEC_TIMEOUT_MS);
+    const bootId = stdout.trim();
+    if (bootId === this.#bootId && this.#isUp) return; // Only the guest's end of the channel was started again.
+    this.#bootSeconds = await waitFor(
+      "the boot report",
+      async () => {
+        const bytes = (await sizeOf(this.#files.console)) - this.#consoleStart;
+        return bootTimes(await readTail(this.#files.console, Math.min(bytes, LOG_BYTES_MAX))).at(-1);
+      },
+      { timeoutMs: EXEC_TIMEOUT_MS, everyMs: 100, signal: vm.signal },
+    );
+    if (session.vm !== vm) return;
+    this.#bootId = bootId;
+    this.#isUp = true;
+    session.silentBoots = 0;
+    this.#tell("up");
+  }
+
+  #tell(what: VmEvent["what"], detail?: string): void {
+    this.#options.onEvent?.({ machine: this.name, what, ...(detail === undefined ? {} : { detail }) });
   }
 
   async kill(): Promise<void> {
-    const child = this.#child;
-    if (child === undefined) return;
-    const exited = once(child, "exit");
-    child.kill("SIGKILL");
-    await exited;
+    await this.powerCut();
+  }
+
+  async powerCut(): Promise<PowerCutReport> {
+    const session = this.#session;
+    if (session === undefined) return NOTHING_LOST;
+    session.isCut = true;
+    await session.vm?.kill();
+    await session.over;
+    const { unflushedWrites, lostWrites, tornWrites } = session.report;
+    this.#tell("power-cut", `${unflushedWrites} writes not flushed, ${lostWrites} lost, ${tornWrites} torn`);
+    return session.report;
   }
 
   async restart(): Promise<void> {
@@ -146,14 +267,30 @@ export class QemuMachine implements Machine {
 
   async pause(): Promise<void> {
     this.#need("running", "pause");
-    await this.#qmp?.execute("stop");
+    await (await this.#session?.vm?.qmp)?.execute("stop");
     this.#paused = true;
   }
 
   async resume(): Promise<void> {
     this.#need("paused", "resume");
-    await this.#qmp?.execute("cont");
+    await (await this.#session?.vm?.qmp)?.execute("cont");
     this.#paused = false;
+  }
+
+  async bootId(): Promise<string> {
+    if (this.state === "stopped") this.#need("running", "tell the boot of");
+    return await waitFor(`boot of ${this.name}`, () => this.lastBootId, {
+      timeoutMs: this.#options.bootTimeoutMs,
+      everyMs: 100,
+    });
+  }
+
+  async waitReboot(options: { timeoutMs: number; after?: string }): Promise<string> {
+    return await waitOtherBoot(this, options.after ?? this.#bootId, options.timeoutMs);
+  }
+
+  urlOf(port: number): string {
+    return this.#options.urlOf(port);
   }
 
   async killService(service: MachineService): Promise<void> {
@@ -170,13 +307,18 @@ export class QemuMachine implements Machine {
 
   async #systemctl(words: string): Promise<void> {
     const { exitCode, stderr } = await this.exec(`systemctl ${words}`);
-    if (exitCode !== 0) throw new ClusterError(`systemctl ${words} failed on ${this.spec.name}: ${stderr.trim()}`);
+    if (exitCode !== 0) throw new ClusterError(`systemctl ${words} failed on ${this.name}: ${stderr.trim()}`);
   }
 
   async exec(command: string, options: { timeoutMs?: number } = {}): Promise<ExecResult> {
     this.#need("running", "run a command on");
-    if (this.#debug === undefined) throw new MachineStateError(`machine ${this.spec.name} is not up yet`);
-    return await this.#debug.exec(command, options.timeoutMs ?? EXEC_TIMEOUT_MS);
+    const debug = this.#session?.debug;
+    if (debug === undefined) throw new MachineStateError(`machine ${this.name} is not up yet`);
+    return await debug.exec(command, options.timeoutMs ?? EXEC_TIMEOUT_MS);
+  }
+
+  async serial(): Promise<string> {
+    return await readTail(this.#files.console, LOG_BYTES_MAX);
   }
 
   async logs(service: MachineService | "system"): Promise<string> {
@@ -187,6 +329,6 @@ export class QemuMachine implements Machine {
 
   #need(state: MachineState, verb: string): void {
     if (this.state === state) return;
-    throw new MachineStateError(`cannot ${verb} machine ${this.spec.name}: it is ${this.state}, not ${state}`);
+    throw new MachineStateError(`cannot ${verb} machine ${this.name}: it is ${this.state}, not ${state}`);
   }
 }

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { linesOf } from "../journal.ts";
 import { etcdEnv, fleetEnv, NATIVE_TIMING, networkFile } from "../node-config.ts";
-import { qemuArguments, type VmOptions } from "./arguments.ts";
+import { kernelCommandLine, qemuArguments, type VmOptions } from "./arguments.ts";
+import { deviceArguments } from "./cards.ts";
 import { bootTimes } from "./console.ts";
 import { decodeAnswer, encodeCommand } from "./debug-channel.ts";
-import { encodeOverlay } from "./qcow2.ts";
 
 const nodes = ["m1", "m2"].map((name, i) => ({
   spec: { name, machineId: `${i}`.repeat(32), metadata: { disk: "ssd", quote: 'a"b' } },
@@ -28,8 +28,8 @@ describe("what a machine is told", () => {
   });
 
   it("sets its cards by address", () => {
-    expect(networkFile("52:54:00:6b:00:01", "10.77.0.11/24")).toContain(
-      "MACAddress=52:54:00:6b:00:01\n\n[Network]\nAddress=10.77.0.11/24\n",
+    expect(networkFile("52:54:00:6b:00:01", ["10.77.0.11/24", "10.77.1.11/24"])).toContain(
+      "MACAddress=52:54:00:6b:00:01\n\n[Network]\nAddress=10.77.0.11/24\nAddress=10.77.1.11/24\n",
     );
   });
 });
@@ -39,16 +39,16 @@ describe("QEMU's arguments", () => {
     acceleration: "tcg",
     cpus: 1,
     memoryMiB: 512,
-    kernel: "/i/vmlinuz",
-    initramfs: "/i/initramfs.cpio",
-    disk: { file: "/a,b/disk.qcow2", format: "qcow2" },
+    firmware: { kind: "direct", kernel: "/i/vmlinuz", initramfs: "/i/initramfs.cpio" },
+    disk: { file: "/a,b/disk.raw", format: "raw" },
+    machineId: "0123456789abcdef0123456789abcdef",
     hostname: "m1",
     fwCfg: { "opt/keelson/debug": "/a,b/debug" },
   };
 
   it("double the commas of paths", () => {
     const args = qemuArguments(options);
-    expect(args).toContain("if=none,id=root,file=/a,,b/disk.qcow2,format=qcow2,cache=unsafe");
+    expect(args).toContain("if=none,id=root,file=/a,,b/disk.raw,format=raw,cache=unsafe");
     expect(args).toContain("name=opt/keelson/debug,file=/a,,b/debug");
   });
 
@@ -61,16 +61,40 @@ describe("QEMU's arguments", () => {
     expect(line("kvm")).not.toContain("mitigations=off");
     expect(line("kvm")).toContain("panic=-1");
   });
-});
 
-it("writes an overlay whose header says what it lies on", () => {
-  const overlay = Buffer.from(encodeOverlay("/images/disk.img", 2 * 1024 ** 3));
-  expect(overlay.toString("latin1", 0, 4)).toBe("QFI\xfb");
-  const at = Number(overlay.readBigUInt64BE(8));
-  expect(overlay.toString("utf8", at, at + overlay.readUInt32BE(16))).toBe("/images/disk.img");
-  expect(Number(overlay.readBigUInt64BE(24))).toBe(2 * 1024 ** 3);
-  expect(overlay.readUInt32BE(36)).toBe(4); // 512 MiB an entry
-  expect(() => encodeOverlay("x".repeat(2000), 1)).toThrow(/too long/);
+  it("give a boot entry's own command line first, and no word twice", () => {
+    const firmware = {
+      kind: "direct",
+      kernel: "/k",
+      initramfs: "/i",
+      options: "quiet ostree=/x keelson.entry=keelson-2",
+    };
+    const line = kernelCommandLine({ ...options, firmware: firmware as VmOptions["firmware"] });
+    expect(line).toMatch(/^quiet ostree=\/x keelson.entry=keelson-2 keelson.loader=direct console=ttyS0 /);
+    expect(line.match(/quiet/g)).toHaveLength(1);
+    expect(line).not.toContain("root=");
+  });
+
+  it("end QEMU at a reset only where it loads the kernel", () => {
+    expect(qemuArguments(options)).toContain("-no-reboot");
+    const bios = qemuArguments({ ...options, firmware: { kind: "bios" } });
+    expect(bios.join(" ")).not.toMatch(/-no-reboot|-kernel|-append/);
+    expect(bios.join(" ")).toContain("-uuid 01234567-89ab-cdef-0123-456789abcdef");
+    const uefi = qemuArguments({ ...options, firmware: { kind: "uefi", code: "/c.fd", variables: "/v,1.fd" } });
+    expect(uefi).toContain("if=pflash,unit=0,format=raw,readonly=on,file=/c.fd");
+    expect(uefi).toContain("if=pflash,unit=1,format=raw,file=/v,,1.fd");
+  });
+
+  it("pass flushes on to an NBD server", () => {
+    const drive = qemuArguments({ ...options, disk: { nbdSocket: "/d.sock" } }).find((word) => word.includes("nbd"));
+    expect(drive).toContain("file.server.path=/d.sock,cache=writeback");
+  });
+
+  it("let nobody out of QEMU's own network but by a forwarded port", () => {
+    const mac = { peer: "a", host: "b" };
+    const words = deviceArguments(mac, { kind: "user", forwards: { 2379: 40_001 } });
+    expect(words).toContain("user,id=host,restrict=on,hostfwd=tcp:127.0.0.1:40001-10.0.2.15:2379");
+  });
 });
 
 it("passes commands and answers through the debug channel as one line each", () => {

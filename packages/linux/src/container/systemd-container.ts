@@ -100,6 +100,9 @@ export function systemdContainerProblem(init?: string): string | undefined {
   return undefined;
 }
 
+/** How a container came to its end: systemd asked for a reboot, or anything else. */
+export type ContainerEnd = "reboot" | "other";
+
 /**
  * A machine: real systemd as PID 1 in its own mount, PID, network, cgroup, UTS and IPC namespaces. Not a security
  * boundary: root in it is root of the host. Its end, however it comes, leaves no process, mount or cgroup.
@@ -111,7 +114,7 @@ export class SystemdContainer implements AsyncDisposable {
   readonly machineId: string;
   readonly consoleLog: string;
   /** Resolves when the container has ended, however that came about, and nothing of it is left. */
-  readonly exited: Promise<void>;
+  readonly exited: Promise<ContainerEnd>;
   readonly #init: ProcessKey;
   readonly #cgroup: Cgroup;
 
@@ -119,7 +122,7 @@ export class SystemdContainer implements AsyncDisposable {
     record: ContainerRecord & { init: ProcessKey },
     machineId: string,
     consoleLog: string,
-    exited: Promise<void>,
+    exited: Promise<ContainerEnd>,
   ) {
     this.#init = record.init;
     this.pid = record.init.pid;
@@ -343,11 +346,17 @@ async function findInit(launcher: ChildProcess, init: string, consoleLog: string
   throw new ContainerError(`the container's root could not be prepared${said === "" ? "" : `: ${said}`}`);
 }
 
-async function cleanUpAfter(launcher: ChildProcess, record: ContainerRecord, stateDirectory: string): Promise<void> {
+async function cleanUpAfter(
+  launcher: ChildProcess,
+  record: ContainerRecord,
+  stateDirectory: string,
+): Promise<ContainerEnd> {
   if (launcher.exitCode === null && launcher.signalCode === null) await once(launcher, "exit");
   await new Cgroup(record.cgroup).remove();
   rmSync(record.scratch, { recursive: true, force: true });
   removeRecord(stateDirectory, record.name);
+  // A reboot in a PID namespace is SIGHUP to its PID 1 (pid_namespaces(7)), and unshare ends as its child did.
+  return launcher.signalCode === "SIGHUP" ? "reboot" : "other";
 }
 
 function isOnPath(program: string): boolean {

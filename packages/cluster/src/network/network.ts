@@ -1,5 +1,5 @@
 import { randomInt } from "node:crypto";
-import { readdir } from "node:fs/promises";
+import { readdir, writeFile } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
 import { isLive, readProcessStat, run } from "@keelson/linux";
 import { ClusterError } from "../errors.ts";
@@ -8,6 +8,16 @@ const NETNS_DIRECTORY = "/run/netns";
 const PREFIX = "keelson-";
 /** The bridge that joins the machines while the network is whole. */
 const WHOLE = "peer";
+/** The bridge between the machines and the host. */
+const HOST_SIDE = "mgmt";
+/** Where services of the host are for machines; the same in every cluster, since it is in the cluster's namespace. */
+export const SERVICE_ADDRESS = "10.77.1.2";
+
+/**
+ * What machines have for cards. `veth`: two in their own namespace, one to the others and one to the host. `tap`: one
+ * to the host, for a VM that runs in the hub's namespace and reaches the others on an Ethernet of its own.
+ */
+export type CardKind = "veth" | "tap";
 
 /** One command of `ip(8)`. */
 type IpCommand = readonly string[];
@@ -29,8 +39,12 @@ export interface MachineNetwork {
   readonly peerAddress: string;
   /** On the network to the host, which they do not. */
   readonly hostAddress: string;
+  /** On the network of the host's services. */
+  readonly serviceSideAddress: string;
   /** Name of the bridge's end of its cable to the other machines. */
   readonly port: string;
+  /** Name of a VM's card to the host, in the hub's namespace. */
+  readonly tap: string;
 }
 
 /** Names and addresses for `names`; `subnet` is the third byte of the host's network. Pure. */
@@ -45,31 +59,48 @@ export function planNetwork(pid: number, subnet: number, names: readonly string[
       netns: `${id}-${name}`,
       peerAddress: `10.77.0.${i + 11}`,
       hostAddress: `10.78.${subnet}.${i + 11}`,
+      serviceSideAddress: `10.77.1.${i + 11}`,
       port: `p${i}`,
+      tap: `t${i}`,
     })),
   };
 }
 
 /** What makes the network. Everything hangs on namespaces, so removing those removes all of it. Pure. */
-export function setUpCommands(plan: NetworkPlan): IpCommand[] {
+export function setUpCommands(plan: NetworkPlan, cards: CardKind): IpCommand[] {
   const { hub, hostInterface } = plan;
   return [
     ["netns", "add", hub],
-    ["-n", hub, "link", "add", WHOLE, "type", "bridge"],
-    ["-n", hub, "link", "set", WHOLE, "up"],
-    ["-n", hub, "link", "add", "mgmt", "type", "bridge"],
-    ["-n", hub, "link", "set", "mgmt", "up"],
+    ["-n", hub, "link", "add", HOST_SIDE, "type", "bridge"],
+    ["-n", hub, "address", "add", `${SERVICE_ADDRESS}/24`, "dev", HOST_SIDE],
+    ["-n", hub, "link", "set", HOST_SIDE, "up"],
     ["link", "add", hostInterface, "type", "veth", "peer", "name", "host", "netns", hub],
-    ["-n", hub, "link", "set", "host", "master", "mgmt", "up"],
+    ["-n", hub, "link", "set", "host", "master", HOST_SIDE, "up"],
     ["address", "add", `${plan.hostAddress}/24`, "dev", hostInterface],
     ["link", "set", hostInterface, "up"],
-    ...plan.machines.flatMap((machine, i) => [
+    ...(cards === "veth" ? vethCommands(plan) : tapCommands(plan)),
+  ];
+}
+
+function vethCommands({ hub, machines }: NetworkPlan): IpCommand[] {
+  return [
+    ["-n", hub, "link", "add", WHOLE, "type", "bridge"],
+    ["-n", hub, "link", "set", WHOLE, "up"],
+    ...machines.flatMap((machine, i) => [
       ["netns", "add", machine.netns],
       ["-n", machine.netns, "link", "set", "lo", "up"],
       ...cable(hub, machine.netns, "eth0", machine.port, WHOLE, machine.peerAddress),
-      ...cable(hub, machine.netns, "eth1", `h${i}`, "mgmt", machine.hostAddress),
+      ...cable(hub, machine.netns, "eth1", `h${i}`, HOST_SIDE, machine.hostAddress),
+      ["-n", machine.netns, "address", "add", `${machine.serviceSideAddress}/24`, "dev", "eth1"],
     ]),
   ];
+}
+
+function tapCommands({ hub, machines }: NetworkPlan): IpCommand[] {
+  return machines.flatMap(({ tap }) => [
+    ["-n", hub, "tuntap", "add", "dev", tap, "mode", "tap"],
+    ["-n", hub, "link", "set", tap, "master", HOST_SIDE, "up"],
+  ]);
 }
 
 function cable(hub: string, netns: string, card: string, port: string, bridge: string, address: string): IpCommand[] {
@@ -103,8 +134,8 @@ export function healCommands(plan: NetworkPlan, groupCount: number): IpCommand[]
   ];
 }
 
-/** The network namespaces of a cluster of containers. */
-export class ContainerNetwork implements AsyncDisposable {
+/** The network namespaces of a cluster. */
+export class ClusterNetwork implements AsyncDisposable {
   readonly plan: NetworkPlan;
   #groupCount = 0;
 
@@ -113,11 +144,13 @@ export class ContainerNetwork implements AsyncDisposable {
   }
 
   /** Makes it; first removes those of harnesses that are gone. */
-  static async create(names: readonly string[]): Promise<ContainerNetwork> {
+  static async create(names: readonly string[], cards: CardKind): Promise<ClusterNetwork> {
     await sweepNetworks();
-    const network = new ContainerNetwork(planNetwork(process.pid, freeSubnet(), names));
+    const network = new ClusterNetwork(planNetwork(process.pid, freeSubnet(), names));
     try {
-      await runAll(setUpCommands(network.plan));
+      await runAll(setUpCommands(network.plan, cards));
+      // Machines reach the host, and nothing beyond it even where the host is a router.
+      await writeFile(`/proc/sys/net/ipv4/conf/${network.plan.hostInterface}/forwarding`, "0");
     } catch (cause) {
       await network[Symbol.asyncDispose]();
       throw new ClusterError(

@@ -5,20 +5,28 @@ import { healCommands, partitionCommands, planNetwork, setUpCommands } from "./n
 const plan = planNetwork(123, 7, ["m1", "m2", "m3"]);
 const lines = (commands: readonly (readonly string[])[]) => commands.map((words) => words.join(" "));
 
-describe("the network of containers", () => {
+describe("the network of a cluster", () => {
   it("gives every machine a card to the others and one to the host", () => {
-    expect(lines(setUpCommands(plan))).toEqual(
+    expect(lines(setUpCommands(plan, "veth"))).toEqual(
       expect.arrayContaining([
         "netns add keelson-123-7-m2",
         "-n keelson-123-7-m2 link add eth0 type veth peer name p1 netns keelson-123-7",
         "-n keelson-123-7-m2 address add 10.77.0.12/24 dev eth0",
         "-n keelson-123-7-m2 address add 10.78.7.12/24 dev eth1",
+        "-n keelson-123-7-m2 address add 10.77.1.12/24 dev eth1",
       ]),
     );
   });
 
+  it("gives VMs a tap beside the bridge to the host, and no namespaces of their own", () => {
+    const commands = lines(setUpCommands(plan, "tap"));
+    expect(commands).toContain("-n keelson-123-7 tuntap add dev t1 mode tap");
+    expect(commands).toContain("-n keelson-123-7 link set t1 master mgmt up");
+    expect(commands.filter((line) => line.startsWith("netns add"))).toEqual(["netns add keelson-123-7"]);
+  });
+
   it("puts one interface on the host, with a name the kernel takes", () => {
-    const onHost = lines(setUpCommands(plan)).filter((line) => line.startsWith("link add"));
+    const onHost = lines(setUpCommands(plan, "veth")).filter((line) => line.startsWith("link add"));
     expect(onHost).toEqual(["link add kl7-123 type veth peer name host netns keelson-123-7"]);
     expect(planNetwork(4_194_304, 254, []).hostInterface.length).toBeLessThanOrEqual(15);
   });
