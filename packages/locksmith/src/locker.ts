@@ -1,5 +1,6 @@
 import { LocksmithError } from "./core/errors.ts";
 import { decideTake, type GroupState, type Holder, staleHolders } from "./core/group.ts";
+import { keyOf } from "./core/keys.ts";
 import { othersLeaving, planAdopt, planEnqueue, planNote, planReap, planTake, planWithdraw } from "./core/plan.ts";
 import { type MemberHealth, mayGoDown, type QuorumVerdict } from "./core/quorum.ts";
 import type { HoldRecord } from "./core/record.ts";
@@ -206,9 +207,16 @@ export class Locker {
     const late = new AbortController();
     const signals = [late.signal, this.#place.lost, ...(this.#options.signal ? [this.#options.signal] : [])];
     using _timer = clock.after(LOOK_AGAIN_MS, () => late.abort());
-    await store.changed(this.#store.group.keys.prefix, state.revision, AbortSignal.any(signals));
+    await store.changed(this.#whatToWatch(state), state.revision, AbortSignal.any(signals));
     late.abort();
     this.#conflicts = 0;
+  }
+
+  /** Only the head of the queue watches the group; the others whoever is before them, so that one wakes at a time. */
+  #whatToWatch(state: GroupState): string {
+    const { keys } = this.#store.group;
+    const before = state.waiters[state.waiters.findIndex(({ id }) => id === this.#record.id) - 1];
+    return before === undefined ? keys.prefix : keyOf(keys.queue, before.id);
   }
 
   async #holdLease(): Promise<KeptLease> {

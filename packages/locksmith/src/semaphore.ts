@@ -8,7 +8,7 @@ import type { HoldRecord } from "./core/record.ts";
 import { checkHolderId, freeSlots, unlockSlot } from "./core/semaphore.ts";
 import type { Transaction } from "./core/txn.ts";
 import { GroupStore } from "./group-store.ts";
-import { Hold } from "./hold.ts";
+import type { Hold } from "./hold.ts";
 import { judgeQuorum, Locker, type LockOptions, type QuorumSource } from "./locker.ts";
 import type { LockStore } from "./store/port.ts";
 import { Backoff } from "./wait.ts";

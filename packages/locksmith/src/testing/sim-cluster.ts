@@ -115,7 +115,7 @@ export class SimCluster {
     return Math.floor(this.#options.members / 2) + 1;
   }
 
-  store(id: string, clock: ConstructorParameters<typeof SimLockStore>[1]): { store: LockStore; close(): void } {
+  store(id: string, clock: ConstructorParameters<typeof SimLockStore>[1]): { store: LockStore; close: () => void } {
     const plain = new SimLockStore(this.network, clock, id);
     return { store: this.#options.breakStore?.(plain) ?? plain, close: () => plain[Symbol.dispose]() };
   }
