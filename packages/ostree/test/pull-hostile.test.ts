@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import type { ServerResponse } from "node:http";
 import { join } from "node:path";
 import { deflateRawSync } from "node:zlib";
-import { type TempDir, tempDir } from "@keelson/testkit";
+import type { TempDir } from "@keelson/testkit";
 import { formatErrorChain } from "@keelson/types";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
@@ -23,6 +23,7 @@ import {
   signCommit,
 } from "../src/index.ts";
 import { commitFiles } from "./support/commit-files.ts";
+import { fastDir } from "./support/fast-dir.ts";
 import { type Fault, type StaticServer, serveStatic } from "./support/static-server.ts";
 
 const keys = generateKeys();
@@ -36,7 +37,7 @@ let commit: Checksum;
 let count = 0;
 
 beforeAll(async () => {
-  dir = await tempDir("pull-hostile");
+  dir = await fastDir("pull-hostile");
   remote = await initRepo(dir.join("remote"), { mode: "archive" });
   const files = {
     "usr/bin/a": "the program\n".repeat(50),
@@ -65,10 +66,12 @@ function options(server: StaticServer, more: Partial<PullOptions> = {}): PullOpt
     publicKeys: [keys.publicKey],
     retries: 2,
     retryDelayMs: 1,
-    speed: { idleMs: 300, windowMs: 200, bytesPerSecondMin: 1_000 },
     ...more,
   };
 }
+
+/** For servers that drip or hang. */
+const IMPATIENT = { speed: { idleMs: 300 }, retries: 1 };
 
 /** The path of an object on the server. */
 function objectOf(type: "filez" | "dirtree" | "commit", server: StaticServer): string {
@@ -260,6 +263,7 @@ describe("a server that", () => {
         const timer = setInterval(() => response.write(bytes.subarray(at, ++at)), 20);
         response.once("close", () => clearInterval(timer));
       }),
+      { ...IMPATIENT, speed: { idleMs: 30_000, windowMs: 200, bytesPerSecondMin: 1_000 } },
     );
     expect(error).toMatchObject({ code: "ERR_OSTREE_FETCH", problem: "too-slow" });
   });
@@ -270,6 +274,7 @@ describe("a server that", () => {
         /\.filez$/,
         (path, response) => void response.writeHead(200, { "content-length": file(path).length }).write("x"),
       ),
+      IMPATIENT,
     );
     expect(error).toMatchObject({
       code: "ERR_OSTREE_FETCH",
@@ -279,7 +284,10 @@ describe("a server that", () => {
   });
 
   it("never answers is refused as dead", async () => {
-    const { error } = await refused(answer(/\.commit$/, () => {}));
+    const { error } = await refused(
+      answer(/\.commit$/, () => {}),
+      IMPATIENT,
+    );
     expect(error).toMatchObject({
       code: "ERR_OSTREE_FETCH",
       problem: "timeout",

@@ -1,9 +1,10 @@
 import { existsSync, globSync } from "node:fs";
 import { chmod, chown, mkdir, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { runProcess, type TempDir, tempDir } from "@keelson/testkit";
+import { runProcess, type TempDir } from "@keelson/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Checksum, commitTree, initRepo, initSysroot, openSysroot, pullLocal, type Repo } from "../src/index.ts";
+import { fastDir } from "./support/fast-dir.ts";
 import { stock, stockProblem } from "./support/stock.ts";
 import { listTree, type TreeSpec, writeTree } from "./support/trees.ts";
 
@@ -172,7 +173,7 @@ describe.skipIf(problem !== undefined)("the /etc merge beside upstream's", () =>
   const stockRoots: string[] = [];
 
   beforeAll(async () => {
-    dir = await tempDir("etc-merge");
+    dir = await fastDir("etc-merge");
     repo = await initRepo(dir.join("repo"), { mode: "archive" });
   });
   afterAll(async () => {

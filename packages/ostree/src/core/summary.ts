@@ -31,7 +31,7 @@ export function encodeSummary(summary: Summary): Uint8Array {
   return encodeVariant(SUMMARY_TYPE, [
     summary.refs.map(({ ref, commitSize, checksum, metadata }) => [
       ref,
-      [swap64(BigInt(commitSize)), checksumToBytes(checksum), metadata],
+      [BigInt(commitSize), checksumToBytes(checksum), metadata],
     ]),
     summary.metadata,
   ]);
@@ -46,7 +46,7 @@ export function decodeSummary(bytes: Uint8Array): Summary {
   return {
     refs: refs.map(([ref, [size, checksum, extra]]) => {
       if (!isRefName(ref)) throw new OstreeFormatError("a summary holds what is not a ref's name", { ref });
-      const commitSize = Number(swap64(size));
+      const commitSize = Number(size);
       if (!Number.isSafeInteger(commitSize)) throw new OstreeFormatError("a commit's size is out of range", { ref });
       return { ref, commitSize, checksum: checksumFromBytes(checksum), metadata: extra };
     }),

@@ -156,7 +156,8 @@ export class FsTransaction implements RepoTransaction {
     checkChecksum(commit);
     if (partial) {
       this.#unpartial.delete(commit);
-      await writeFileDurable(this.#partialPath(commit), "f", { durable: this.#durable });
+      // Empty, as a pull of upstream's; "f" would say that its fsck found it damaged.
+      await writeFileDurable(this.#partialPath(commit), "", { durable: this.#durable });
     } else {
       this.#unpartial.add(commit);
     }
