@@ -142,8 +142,8 @@ it("a lying server changes nothing, and an honest one is listened to again", asy
 it("update-crashes", { timeout: 120_000 }, async () => {
   let trials = 0;
   await withSeeds("update-crashes", {
-    seeds: 300,
-    budgetMs: 20_000,
+    seeds: 150,
+    budgetMs: 15_000,
     run: async ({ rng }) => {
       const { clock, fleet, machines, publish, versions, log, check } = makeFleet(rng);
       const bad = rng.pick<Behaviour>(["panics", "gate-red", "good"]);

@@ -156,6 +156,7 @@ class LineReader {
       if (this.isAtEnd) throw this.error("a list is not closed");
       items.push(this.value(depth + 1));
       if (!this.take(",")) {
+        if (this.isAtEnd) throw this.error("a list is not closed");
         this.expect("]");
         break;
       }

@@ -4,7 +4,7 @@ import type { Rebooter } from "../ports.ts";
 
 const TIMEOUT_MS = 30_000;
 
-/** Reboots through systemd, which stops every unit in order. The reason is in the journal and on consoles. */
+/** Reboots through systemd, which stops every unit in order. */
 export class SystemdRebooter implements Rebooter {
   readonly #command: string;
 
@@ -12,12 +12,14 @@ export class SystemdRebooter implements Rebooter {
     this.#command = command;
   }
 
-  reboot(reason: string): Promise<void> {
+  reboot(): Promise<void> {
     return new Promise((resolve, reject) => {
-      const args = ["reboot", "--no-block", `--message=Keelson: ${reason.slice(0, 200)}`];
+      // What `systemctl reboot` falls back to without logind, which a node does not run.
+      const args = ["start", "--no-block", "--job-mode=replace-irreversibly", "reboot.target"];
       execFile(this.#command, args, { timeout: TIMEOUT_MS }, (cause, _stdout, stderr) => {
         if (cause === null) resolve();
-        else reject(new UpdatePortError(`systemctl reboot: ${stderr.trim().slice(0, 500)}`, {}, { cause }));
+        else
+          reject(new UpdatePortError(`systemctl start reboot.target: ${stderr.trim().slice(0, 500)}`, {}, { cause }));
       });
     });
   }
