@@ -80,7 +80,7 @@ async function takeMetadata(
   // Read even when it is there: what it names may not be, after a pull that was interrupted.
   if (await repo.has(type, checksum)) return await repo.readMetadata(type, checksum);
   const bytes = await remote.metadata(type, checksum);
-  await space.take(bytes.length);
+  using _taken = await space.take(bytes.length);
   await tx.writeMetadata(type, bytes, checksum);
   counts.metadataFetched++;
   await checkpoint(bytes.length);
@@ -92,7 +92,7 @@ async function takeFile(checksum: Checksum, options: FetchTreeOptions, checkpoin
   if (await repo.has("file", checksum)) return;
   let size = 0;
   await remote.file(checksum, fileBytesMax, async (file) => {
-    await space.take(file.size);
+    using _taken = await space.take(file.size);
     // Nothing stands after a symlink's header, not even deflate's own end.
     const isLink = (file.header.mode & S_IFMT) === S_IFLNK;
     await tx.writeFile(file.header, isLink ? new Uint8Array() : file.content, { expected: checksum, size: file.size });

@@ -57,11 +57,13 @@ export async function checkSpace(path: string, neededBytes: number, minFree: Min
 /** How many bytes are written before the file system is asked again. */
 const RECHECK_BYTES = 16 * 1024 * 1024;
 
-/** Keeps a writer from eating what must stay free, without asking the file system before each file. */
+/** Keeps parallel writers from eating what must stay free, without asking the file system before each file. */
 export class SpaceBudget {
   readonly #path: string;
   readonly #minFree: MinFreeSpace;
   #granted = 0;
+  /** Taken, and perhaps not written yet. */
+  #inFlight = 0;
   #checking: Promise<void> = Promise.resolve();
 
   constructor(path: string, minFree: MinFreeSpace) {
@@ -69,24 +71,26 @@ export class SpaceBudget {
     this.#minFree = minFree;
   }
 
-  /** Call before writing so many bytes. @throws OstreeSpaceError */
-  async take(bytes: number): Promise<void> {
-    if (bytes <= this.#granted) {
-      this.#granted -= bytes;
-      return;
-    }
+  /** Call before writing so many bytes; dispose of the answer when they are written, or will not be. @throws OstreeSpaceError */
+  async take(bytes: number): Promise<Disposable> {
     // One at a time: two writers must not both be granted the same room.
     const check = this.#checking.then(async () => {
       if (bytes > this.#granted) await this.#grant(bytes);
       this.#granted -= bytes;
+      this.#inFlight += bytes;
     });
     this.#checking = check.catch(() => {});
     await check;
+    return {
+      [Symbol.dispose]: () => {
+        this.#inFlight -= bytes;
+      },
+    };
   }
 
   async #grant(bytes: number): Promise<void> {
-    const space = await checkSpace(this.#path, bytes, this.#minFree);
-    const room = space.freeBytes - reservedBytes(space, this.#minFree);
+    const space = await checkSpace(this.#path, bytes + this.#inFlight, this.#minFree);
+    const room = space.freeBytes - reservedBytes(space, this.#minFree) - this.#inFlight;
     this.#granted = Math.min(room, bytes + RECHECK_BYTES);
   }
 }

@@ -1,6 +1,7 @@
 import type { Checksum } from "../core/objects.ts";
 import type { Repo } from "../repo/port.ts";
 import { prune } from "../repo/prune.ts";
+import { writeRef } from "../repo/refs.ts";
 import { DEPLOYMENT_REFS, type SysrootPaths } from "./layout.ts";
 import type { FoundDeployment } from "./list.ts";
 import { removeDeployment, removeLeftovers } from "./remove.ts";
@@ -58,14 +59,10 @@ function newestIds(deployments: readonly FoundDeployment[]): string[] {
 
 /** Refs of deployments that are gone, and of remotes' commits that no deployment uses; branches made here stay. */
 async function removeRefs(repo: Repo, ids: ReadonlySet<string>, commits: ReadonlySet<string>): Promise<void> {
-  const doomed: string[] = [];
   for (const [ref, commit] of await repo.refs()) {
     const id = ref.startsWith(`${DEPLOYMENT_REFS}/`) ? ref.slice(DEPLOYMENT_REFS.length + 1) : undefined;
     const isDoomed = id === undefined ? ref.includes(":") && !commits.has(commit) : !ids.has(id);
-    if (isDoomed) doomed.push(ref);
+    // Without a transaction, which needs room on a disk that may have none.
+    if (isDoomed) await writeRef(repo.path, ref, undefined, repo.config.fsync);
   }
-  if (doomed.length === 0) return;
-  await using tx = await repo.transaction();
-  for (const ref of doomed) tx.setRef(ref, undefined);
-  await tx.commit();
 }

@@ -2,7 +2,6 @@ import { existsSync } from "node:fs";
 import { mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fsyncPath, syncFiles } from "../repo/durable.ts";
-import { spaceError } from "../repo/space.ts";
 import { copyTree } from "./copy-tree.ts";
 import { type EtcMergeReport, mergeEtc } from "./etc-merge.ts";
 import { initVar } from "./init-var.ts";
@@ -39,7 +38,7 @@ export async function finalizeDeployment(
     return { etc, varFilled };
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
-    throw spaceError(deployment.path, error);
+    throw error;
   }
 }
 

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fsyncPath } from "../repo/durable.ts";
+import { lockFile } from "../repo/lock.ts";
 import { initRepo } from "../repo/open.ts";
 import { STATEROOT } from "./deployment.ts";
 import { OstreeSysrootError } from "./errors.ts";
@@ -36,6 +37,13 @@ export function sysrootPaths(rootDir: string): SysrootPaths {
   return { root, repo: join(root, "ostree/repo"), state, var: join(state, "var"), deploy: join(state, "deploy") };
 }
 
+/** The lock of whoever changes the sysroot; upstream's programs take the same. */
+export function lockPath(paths: SysrootPaths): string {
+  return join(paths.root, "ostree/lock");
+}
+
+const LOCK_TIMEOUT_MS = 60_000;
+
 /**
  * Makes an empty sysroot below an existing directory: `/ostree/repo` (bare) and the state root with its `/var`. Does nothing
  * where there is one.
@@ -50,6 +58,8 @@ export async function initSysroot(rootDir: string): Promise<void> {
     });
   }
   await mkdir(join(paths.root, "ostree"), { recursive: true, mode: 0o755 });
+  // Also makes its file, which a full disk could not be cleaned up without.
+  using _lock = await lockFile(lockPath(paths), "exclusive", LOCK_TIMEOUT_MS);
   const repo = await initRepo(paths.repo, {
     mode: "bare",
     config: { sysroot: { bootloader: "none", readonly: "true" } },

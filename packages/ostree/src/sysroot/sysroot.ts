@@ -9,11 +9,12 @@ import { writeFileDurable } from "../repo/durable.ts";
 import { lockFile } from "../repo/lock.ts";
 import { openRepo } from "../repo/open.ts";
 import type { Repo } from "../repo/port.ts";
+import { spaceError } from "../repo/space.ts";
 import { type CleanupOptions, type CleanupReport, cleanupSysroot } from "./cleanup.ts";
 import { bootedIdOf, type Deployment } from "./deployment.ts";
 import { OstreeDeploymentError, OstreeSysrootError } from "./errors.ts";
 import { type FinalizeReport, finalizeDeployment } from "./finalize.ts";
-import { type SysrootPaths, sysrootPaths } from "./layout.ts";
+import { lockPath, type SysrootPaths, sysrootPaths } from "./layout.ts";
 import { type FoundDeployment, listDeployments } from "./list.ts";
 import { formatOrigin } from "./origin.ts";
 import { removeDeployment } from "./remove.ts";
@@ -264,7 +265,11 @@ class FsSysroot implements Sysroot {
   }
 
   async #locked<T>(work: () => Promise<T>): Promise<T> {
-    using _lock = await lockFile(join(this.root, "ostree/lock"), "exclusive", this.#lockTimeoutMs);
-    return await work();
+    using _lock = await lockFile(lockPath(this.#paths), "exclusive", this.#lockTimeoutMs);
+    try {
+      return await work();
+    } catch (error) {
+      throw spaceError(this.root, error);
+    }
   }
 }
