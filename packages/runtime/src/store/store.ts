@@ -7,6 +7,7 @@ import {
   type ImageConfig,
   ImageReferenceError,
   isDigest,
+  isVerifiable,
   type Platform,
   parseConfig,
   parseReference,
@@ -205,7 +206,8 @@ export class ImageStore {
   async #find(nameOrId: string): Promise<Digest> {
     const ids = (await this.#records.images()).map((record) => record.id);
     const names = await this.#records.names();
-    if (isDigest(nameOrId)) {
+    // `app:v1` also has the form of a digest, of an algorithm called app.
+    if (isDigest(nameOrId) && isVerifiable(nameOrId)) {
       const found = ids.find((id) => id === nameOrId) ?? (await this.#byManifest(nameOrId));
       if (found !== undefined) return found;
     } else {
