@@ -1,5 +1,5 @@
-import { ClusterError } from "./errors.ts";
-import type { MachineState } from "./port.ts";
+import { ClusterError, MachineStateError } from "./errors.ts";
+import type { Machine, MachineState } from "./port.ts";
 import { waitFor } from "./wait.ts";
 
 const POLL_MS = 100;
@@ -10,6 +10,16 @@ export interface BootView {
   readonly state: MachineState;
   /** Of the boot that is up, or was last. */
   readonly lastBootId: string | undefined;
+}
+
+/** Asks a machine to reboot itself and waits until it has. */
+export async function rebootInOrder(machine: Machine & BootView, timeoutMs: number): Promise<string> {
+  const before = await machine.bootId();
+  // A machine that goes down at once may not answer any more.
+  await machine.exec("systemctl --no-block reboot").catch((error: unknown) => {
+    if (!(error instanceof MachineStateError)) throw error;
+  });
+  return await waitOtherBoot(machine, before, timeoutMs);
 }
 
 /** Waits until another boot than `after` is up. @throws ClusterError when that takes too long or the machine ends */

@@ -60,6 +60,8 @@ export interface Machine {
   exec(command: string, options?: { timeoutMs?: number }): Promise<ExecResult>;
   /** Names the machine's current boot; another one after every start and reboot. Waits for a boot that is going on. */
   bootId(): Promise<string>;
+  /** Has the machine reboot itself, in order, and returns the id of the boot in which it is up again. Throws as {@link waitReboot}. */
+  reboot(options: { readonly timeoutMs: number }): Promise<string>;
   /**
    * Waits until the machine is up in another boot than `after` (default: the last one that was seen before the call), and
    * returns its id. Who asks a machine to reboot and may miss it takes `bootId()` first.

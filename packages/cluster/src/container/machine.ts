@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { SystemdContainer } from "@keelson/linux";
-import { waitOtherBoot } from "../boots.ts";
+import { rebootInOrder, waitOtherBoot } from "../boots.ts";
 import { ClusterError, MachineStateError } from "../errors.ts";
 import { readTail } from "../files.ts";
 import { linesOf } from "../journal.ts";
@@ -171,6 +171,10 @@ export class ContainerMachine implements Machine {
 
   get name(): string {
     return this.spec.name;
+  }
+
+  async reboot(options: { timeoutMs: number }): Promise<string> {
+    return await rebootInOrder(this, options.timeoutMs);
   }
 
   async waitReboot(options: { timeoutMs: number; after?: string }): Promise<string> {

@@ -149,6 +149,10 @@ export class ProcessMachine implements Machine {
     return this.#bootId;
   }
 
+  reboot(): Promise<string> {
+    return this.waitReboot();
+  }
+
   async waitReboot(): Promise<string> {
     throw new ClusterError(`machine ${this.spec.name} is made of processes, which do not reboot themselves`);
   }

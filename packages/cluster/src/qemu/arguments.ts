@@ -128,7 +128,7 @@ function diskArguments(disk: VmDisk): string[] {
     "nbdSocket" in disk
       ? `driver=raw,file.driver=nbd,file.server.type=unix,file.server.path=${escapeCommas(disk.nbdSocket)},cache=writeback`
       : `file=${escapeCommas(disk.file)},format=${disk.format},cache=unsafe${disk.snapshot === true ? ",snapshot=on" : ""}`;
-  return ["-drive", `if=none,id=root,${drive}`, "-device", "virtio-blk-pci,drive=root,bootindex=0"];
+  return ["-drive", `if=none,id=root,${drive}`, "-device", "virtio-blk-pci,drive=root,bootindex=1"];
 }
 
 /** Pure. */

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { waitOtherBoot } from "../boots.ts";
+import { rebootInOrder, waitOtherBoot } from "../boots.ts";
 import { ClusterError, MachineStateError } from "../errors.ts";
 import { readTail, sizeOf } from "../files.ts";
 import { linesOf } from "../journal.ts";
@@ -283,6 +283,10 @@ export class QemuMachine implements Machine {
       timeoutMs: this.#options.bootTimeoutMs,
       everyMs: 100,
     });
+  }
+
+  async reboot(options: { timeoutMs: number }): Promise<string> {
+    return await rebootInOrder(this, options.timeoutMs);
   }
 
   async waitReboot(options: { timeoutMs: number; after?: string }): Promise<string> {
