@@ -157,7 +157,7 @@ export class HttpSource implements Disposable {
       const response = await this.#send(target, from, fresh);
       const { statusCode: status = 0 } = response;
       if (status === 200 || (status === 206 && from > 0 && startsAt(response, from))) return response;
-      response.destroy();
+      passOver(response);
       if (status === 404 || status === 410) return undefined;
       if (status < 300 || status > 399) throw badStatus(url.href, status, response.headers["retry-after"]);
       target = this.#redirected(url, target, response.headers.location);
@@ -307,6 +307,12 @@ function tooLarge(url: string, what: string): OstreeFetchError {
 function contentLength(response: IncomingMessage): number | undefined {
   const text = response.headers["content-length"];
   return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+}
+
+/** The body of an answer that is not used: a short one is read, so that the connection can be used again. */
+function passOver(response: IncomingMessage): void {
+  if ((contentLength(response) ?? Number.POSITIVE_INFINITY) <= 64 * 1024) response.resume();
+  else response.destroy();
 }
 
 function startsAt(response: IncomingMessage, offset: number): boolean {

@@ -16,8 +16,8 @@ export interface StaticServer extends AsyncDisposable {
   readonly requests: string[];
   /** Headers of each request, in the same order. */
   readonly headers: IncomingMessage["headers"][];
-  /** The most requests that were answered at the same time. */
-  readonly parallelMax: number;
+  /** Connections made so far. */
+  readonly connections: number;
   fault: Fault | undefined;
 }
 
@@ -25,15 +25,14 @@ export interface StaticServer extends AsyncDisposable {
 export async function serveStatic(dir: string, fault?: Fault): Promise<StaticServer> {
   const requests: string[] = [];
   const headers: IncomingMessage["headers"][] = [];
-  const shared = { fault, parallel: 0, parallelMax: 0 };
+  const shared = { fault, connections: 0 };
   const server = createServer((request, response) => {
     const path = decodeURIComponent((request.url ?? "/").split("?")[0] ?? "/").slice(1);
     requests.push(path);
     headers.push(request.headers);
-    shared.parallelMax = Math.max(shared.parallelMax, ++shared.parallel);
-    response.once("close", () => shared.parallel--);
     void answer(dir, path, request, response, shared.fault).catch((error: unknown) => response.destroy(error as Error));
   });
+  server.on("connection", () => shared.connections++);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   return {
@@ -41,8 +40,8 @@ export async function serveStatic(dir: string, fault?: Fault): Promise<StaticSer
     port,
     requests,
     headers,
-    get parallelMax() {
-      return shared.parallelMax;
+    get connections() {
+      return shared.connections;
     },
     get fault() {
       return shared.fault;
@@ -68,7 +67,7 @@ async function answer(
   const file = join(dir, normalize(`/${path}`));
   const found = await stat(file).catch(() => undefined);
   if (found?.isFile() !== true) {
-    response.writeHead(404, { "content-type": "text/plain" }).end("no such file\n");
+    response.writeHead(404, { "content-length": 0 }).end();
     return;
   }
   const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);
