@@ -7,15 +7,18 @@ import type { BootPort } from "../ports.ts";
 
 const UNKNOWN_VERSION = "unknown";
 
+const kernelBootId = async () => (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
+
 /** `@keelson/boot` as the agent's boot port. Both are opened when first needed. */
-export function bootPort(boot: () => Promise<BootControl>, sysroot: () => Promise<Sysroot>): BootPort {
+export function bootPort(
+  boot: () => Promise<BootControl>,
+  sysroot: () => Promise<Sysroot>,
+  bootId: () => Promise<string> = kernelBootId,
+): BootPort {
   return {
     facts: async () => {
-      const [status, bootId] = await Promise.all([
-        boot().then((b) => b.state()),
-        readFile("/proc/sys/kernel/random/boot_id", "utf8"),
-      ]);
-      return bootFacts(status, bootId.trim());
+      const [status, id] = await Promise.all([boot().then((b) => b.state()), bootId()]);
+      return bootFacts(status, id);
     },
     arm: async (id) => {
       const control = await boot();

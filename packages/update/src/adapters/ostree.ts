@@ -1,6 +1,6 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Sysroot } from "@keelson/ostree";
+import type { Sysroot, SysrootPullOptions } from "@keelson/ostree";
 import type { Target } from "../core/choose.ts";
 import { PullError, UpdatePortError } from "../errors.ts";
 import type { BootPort, Deployer, Puller } from "../ports.ts";
@@ -18,6 +18,8 @@ export interface OstreePortsOptions {
   /** Directories of `*.pub`: base64 or PEM, one key a file. */
   readonly keyDirectories: readonly string[];
   readonly allowDowngrade: boolean;
+  /** How to pull, where that is not the default. */
+  readonly pull?: Pick<SysrootPullOptions, "retries" | "parallel">;
 }
 
 /** `@keelson/ostree` as the agent's puller and deployer. */
@@ -33,6 +35,7 @@ export function ostreePorts(options: OstreePortsOptions): { puller: Puller; depl
       const opened = await sysroot();
       try {
         const result = await opened.pull({
+          ...options.pull,
           url,
           commit: target.commit,
           publicKeys: await readKeys(options.keyDirectories),
