@@ -77,7 +77,7 @@ export const SETTINGS = {
     fallback: ["/usr/share/keelson/keys", "/etc/keelson/keys"],
     help: "public keys *.pub that commits must be signed with",
   },
-  "paths.sysroot": { type: "text", fallback: "/sysroot", help: "the OSTree sysroot" },
+  "paths.sysroot": { type: "text", fallback: "/run/keelson/sysroot", help: "the OSTree sysroot, writable" },
   "paths.esp": { type: "text", fallback: "/efi", help: "where the ESP is mounted" },
   "paths.bootlog": {
     type: "text",

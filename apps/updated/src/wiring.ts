@@ -1,3 +1,4 @@
+import { readFile, rm } from "node:fs/promises";
 import type { BootControl } from "@keelson/boot";
 import type { EtcdClient } from "@keelson/etcd-client";
 import type { LockStore, RebootCoordinator } from "@keelson/locksmith";
@@ -25,6 +26,9 @@ import {
 } from "@keelson/update";
 import type { Config } from "./config.ts";
 
+/** The initramfs makes it when the booted entry is on trial. */
+const TRIAL_MARK = "/run/keelson/trial";
+
 /** Loads something once, when it is first needed. */
 function once<T>(load: () => Promise<T>): () => Promise<T> {
   let loaded: Promise<T> | undefined;
@@ -50,13 +54,22 @@ export async function makeDeps(config: Config, outside: Surroundings): Promise<U
   const stack = new AsyncDisposableStack();
   const sysroot = once<Sysroot>(async () => {
     const { openSysroot } = await import("@keelson/ostree");
-    return await openSysroot(config.paths.sysroot);
+    // Seen through another mount than the root, so it must be told what is booted.
+    return await openSysroot(config.paths.sysroot, { cmdline: await readFile("/proc/cmdline", "utf8") });
   });
   const control = once<BootControl>(async () => {
     const { openBoot } = await import("@keelson/boot");
     return await openBoot({ esp: config.paths.esp, bootlog: config.paths.bootlog });
   });
-  const boot: BootPort = bootPort(control, sysroot);
+  const plain = bootPort(control, sysroot);
+  const boot: BootPort = {
+    ...plain,
+    markGood: async () => {
+      await plain.markGood();
+      // The last moment for versions on trial (keelson-trial-deadline) is over.
+      await rm(TRIAL_MARK, { force: true });
+    },
+  };
   const { puller, deployer } = ostreePorts({
     sysroot,
     boot,
