@@ -20,6 +20,6 @@ export type {
 } from "./port.ts";
 export { type Programs, programsOfRepository } from "./process/programs.ts";
 export { ProcessProvider, type ProcessProviderOptions } from "./process/provider.ts";
-export type { ServiceAddress, Services } from "./services/open.ts";
+export { type ServiceAddress, type Services, serviceAddress } from "./services/open.ts";
 export { checkSpecs, MACHINES_MAX, makeSpecs } from "./spec.ts";
 export { waitFor } from "./wait.ts";

@@ -40,7 +40,7 @@ describe.skipIf(problem !== undefined)("containers", () => {
   });
 
   machineProviderContract("containers", 2, {
-    create: () => createContainerProvider(),
+    create: (services = {}) => createContainerProvider({ services }),
     leftovers: async () => [
       ...ownContainers(),
       ...[...cgroups].filter((path) => existsSync(path)),

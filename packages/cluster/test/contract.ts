@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeSpecs } from "../src/spec.ts";
 import { Bench, type MachineProviderHarness } from "./contract/bench.ts";
+import { bootTests, HostService } from "./contract/boots.ts";
 import { commandTests } from "./contract/commands.ts";
 import { faultTests } from "./contract/faults.ts";
 import { machinesInFleet } from "./contract/fleet-call.ts";
@@ -18,6 +19,7 @@ const TEST_MS = 90_000;
  */
 export function machineProviderContract(name: string, slowness: number, harness: MachineProviderHarness): void {
   describe(`${name}: contract of MachineProvider`, { timeout: TEST_MS * slowness }, () => {
+    const service = new HostService();
     let made: Bench | undefined;
     let before: readonly string[] = [];
     const bench = (): Bench => {
@@ -27,7 +29,7 @@ export function machineProviderContract(name: string, slowness: number, harness:
 
     beforeAll(async () => {
       before = await harness.leftovers();
-      const provider = await harness.create();
+      const provider = await harness.create({ hello: await service.listen() });
       try {
         made = new Bench(provider, await provider.start(makeSpecs("contract", 3)));
       } catch (error) {
@@ -36,7 +38,10 @@ export function machineProviderContract(name: string, slowness: number, harness:
       }
     }, 600_000);
 
-    afterAll(async () => await made?.provider[Symbol.asyncDispose](), TEST_MS * slowness);
+    afterAll(async () => {
+      await made?.provider[Symbol.asyncDispose]();
+      await service[Symbol.asyncDispose]();
+    }, TEST_MS * slowness);
 
     it("starts machines that become one etcd cluster and one fleet", async () => {
       expect(bench().machines.map((m) => [m.spec, m.state])).toEqual(
@@ -56,6 +61,7 @@ export function machineProviderContract(name: string, slowness: number, harness:
     stateTests(bench, harness);
     faultTests(bench);
     powerTests(bench);
+    bootTests(bench);
 
     it("leaves nothing when disposed of, and can be disposed of again", async () => {
       const { provider, machines } = bench();

@@ -8,7 +8,7 @@ import { machineProviderContract } from "./contract.ts";
 const prefix = `keelson-p${process.pid}-`;
 
 machineProviderContract("processes", 1, {
-  create: async () => new ProcessProvider({ prefix }),
+  create: async (services = {}) => new ProcessProvider({ prefix, services }),
   leftovers: async () => {
     const directories = (await readdir(tmpdir())).filter((name) => name.startsWith(prefix));
     return (await processesWith(prefix)) > 0 ? [...directories, "processes"] : directories;

@@ -48,10 +48,10 @@ export class ContainerMachine implements Machine {
   readonly #options: ContainerMachineOptions;
   #container: SystemdContainer | undefined;
   #paused = false;
-  /** Between the end of a boot that asked for another one and that one. */
-  #isRebooting = false;
   #isCut = false;
-  /** Resolves when nothing of the machine runs and nothing will start it again. */
+  /** From the first start to the last end; reboots are in between. */
+  #isOn = false;
+  /** Resolves when it is not. */
   #over: Promise<void> = Promise.resolve();
   #bootId: string | undefined;
 
@@ -63,8 +63,7 @@ export class ContainerMachine implements Machine {
   }
 
   get state(): MachineState {
-    if (this.#isRebooting) return "running";
-    if (this.#container?.isRunning !== true) return "stopped";
+    if (!this.#isOn) return "stopped";
     return this.#paused ? "paused" : "running";
   }
 
@@ -81,6 +80,7 @@ export class ContainerMachine implements Machine {
     this.#isCut = false;
     this.#bootId = undefined;
     const container = await this.#start();
+    this.#isOn = true;
     this.#over = this.#untilOver(container);
     try {
       await this.#waitUp(container);
@@ -119,19 +119,17 @@ export class ContainerMachine implements Machine {
     let current = container;
     for (;;) {
       if ((await current.exited) !== "reboot" || this.#isCut) break;
-      this.#isRebooting = true;
       this.#bootId = undefined;
       try {
         current = await this.#start();
       } catch {
         break; // told by waitReboot: the machine has ended
-      } finally {
-        this.#isRebooting = false;
       }
       if (this.#isCut) await current.kill();
       else void this.#waitUp(current).catch(() => current.kill());
     }
     this.#container = undefined;
+    this.#isOn = false;
   }
 
   /** Configuration goes straight to the disk's upper layer, where the machine finds it as its own /etc. */
@@ -239,7 +237,10 @@ export class ContainerMachine implements Machine {
   }
 
   #need(state: "running" | "paused", verb: string): SystemdContainer {
-    if (this.state === state && this.#container !== undefined) return this.#container;
+    if (this.state === state && this.#container !== undefined) {
+      if (this.#container.isRunning) return this.#container;
+      throw new MachineStateError(`cannot ${verb} machine ${this.spec.name}: it is rebooting`);
+    }
     throw this.#wrongState(state, verb);
   }
 

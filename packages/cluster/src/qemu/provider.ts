@@ -66,6 +66,8 @@ export interface QemuProviderOptions {
   readonly diskMiB?: number;
   /** `tap` (default for root) or `user`: see {@link HostLink}. */
   readonly network?: HostLink["kind"];
+  /** Further settings of the machines by fw_cfg name, such as `opt/keelson/update.env` (see image/README.md). */
+  readonly config?: Readonly<Record<string, string>>;
   /** Services of the host that machines reach; needs `tap`. */
   readonly services?: Services;
   /** Ports of the machines that the host reaches besides etcd's and fleet's; with `tap` it reaches all. */
@@ -236,6 +238,7 @@ export class QemuProvider implements MachineProvider {
     const config = {
       "opt/keelson/etcd.env": etcdEnv(node, nodes, timing),
       "opt/keelson/fleet.env": fleetEnv(node, nodes, timing),
+      ...this.#options.config,
       "opt/keelson/debug": "1\n",
       "opt/io.systemd.credentials/network.network.10-peer": networkFile(mac.peer, [`${node.peerAddress}/24`]),
       "opt/io.systemd.credentials/network.network.11-host": networkFile(

@@ -2,12 +2,13 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { EtcdClient } from "@keelson/etcd-client";
 import type { Machine, MachineProvider } from "../../src/port.ts";
+import type { Services } from "../../src/services/open.ts";
 import { waitFor } from "../../src/wait.ts";
 
 /** What the contract needs to make providers and to see what they leave behind. */
 export interface MachineProviderHarness {
-  /** A provider that was not started yet, on a directory of its own. */
-  create(): Promise<MachineProvider>;
+  /** A provider that was not started yet, on a directory of its own, with these services of the host. */
+  create(services?: Services): Promise<MachineProvider>;
   /**
    * Names of what providers of this kind leave on the host: directories, mounts, namespaces, cgroups. The contract
    * compares what it says before the first provider with what it says at the end.

@@ -36,7 +36,10 @@ export function powerTests(bench: () => Bench): void {
     await machine.exec(`echo kept >contract-disk; sync contract-disk`);
     await bench().put(2, "contract/power", mark);
 
-    await machine.kill();
+    const before = await machine.bootId();
+    const cut = await machine.powerCut();
+    expect(cut.lostWrites + cut.tornWrites).toBeLessThanOrEqual(cut.unflushedWrites);
+    expect(cut.unflushedWrites > 0 && !provider.supports.volatileCache).toBe(false);
     expect(machine.state).toBe("stopped");
     expect(await processesWith(mark)).toBe(0);
     expect(await bench().isUp(2)).toBe(false);
@@ -49,6 +52,7 @@ export function powerTests(bench: () => Bench): void {
 
     await machine.restart();
     expect(machine.state).toBe("running");
+    expect(await machine.bootId()).not.toBe(before);
     await bench().until("m3 with a quorum", () => bench().hasQuorum(2));
     expect(await bench().get(2, "contract/power", { serializable: true })).toBe(mark);
     expect((await machine.exec("cat contract-disk")).stdout).toBe("kept\n");
