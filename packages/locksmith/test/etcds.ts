@@ -27,7 +27,11 @@ export async function startOurs(): Promise<TestEtcd> {
 }
 
 /** The etcds that locksmith is tested against: one member each. */
-export const ETCDS: readonly { readonly name: string; readonly missing?: string; start(): Promise<TestEtcd> }[] = [
+export const ETCDS: readonly {
+  readonly name: string;
+  readonly missing?: string;
+  readonly start: () => Promise<TestEtcd>;
+}[] = [
   { name: "our etcd", start: startOurs },
   {
     name: "Debian's etcd 3.5",

@@ -41,16 +41,21 @@ describe("parsing, with upstream's rules and texts", () => {
 
   it("never throws anything else", () => {
     fc.assert(
-      fc.property(fc.string(), fc.string(), (start, length) => {
-        try {
-          parseRebootWindow(start, length, UTC);
-        } catch (error) {
-          expect(error).toMatchObject({ code: "ERR_WINDOW" });
-        }
-      }),
+      fc.property(fc.string(), fc.string(), (start, length) =>
+        ["fine", "ERR_WINDOW"].includes(outcome(() => parseRebootWindow(start, length, UTC))),
+      ),
     );
   });
 });
+
+function outcome(work: () => unknown): string {
+  try {
+    work();
+    return "fine";
+  } catch (error) {
+    return String((error as { code?: unknown }).code);
+  }
+}
 
 describe("open or closed", () => {
   it.each([

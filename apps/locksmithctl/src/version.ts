@@ -1,0 +1,2 @@
+/** What `locksmithctl -version` says. */
+export const VERSION = "0.1.0";
