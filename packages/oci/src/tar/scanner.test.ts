@@ -88,6 +88,17 @@ describe("TarScanner", () => {
     ["an extended header of nonsense", makeTar([{ name: "p", type: "x", content: "hello" }]), "not-a-tar"],
     ["a huge extended header", makeTar([{ name: "p", type: "x", statedSize: 2 ** 32 }]), "limit"],
     ["a huge long name", makeTar([{ name: "p", type: "L", statedSize: 5_000 }]), "limit"],
+    [
+      "a hundred records for all entries",
+      makeTar([
+        {
+          name: "g",
+          type: "g",
+          content: paxRecords(Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`k${i}`, "v"]))),
+        },
+      ]),
+      "limit",
+    ],
     ["a name with NUL", makeTar([{ name: "a", pax: { path: "a\0b" } }]), "bad-name"],
     ["an owner out of range", makeTar([{ name: "a", pax: { uid: "4294967295" } }]), "bad-attribute"],
     ["a negative size", makeTar([{ name: "a", statedSize: -1 }]), "not-a-tar"],

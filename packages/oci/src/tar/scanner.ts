@@ -32,6 +32,7 @@ export interface TarHandler {
 
 /** Largest extended header or long name. */
 const EXTENDED_BYTES_MAX = 1024 * 1024;
+const GLOBAL_RECORDS_MAX = 64;
 /** Linux' PATH_MAX, with its NUL. */
 const NAME_BYTES_MAX = 4096;
 const UID_MAX = 0xffff_fffe;
@@ -183,6 +184,8 @@ export class TarScanner {
         break;
       case "global":
         parsePax(this.#extended, this.#global);
+        // They are applied to every entry: many of them would be much work for few bytes.
+        if (this.#global.size > GLOBAL_RECORDS_MAX) throw new LayerError("limit", "too many records for all entries");
         break;
       case "long-name":
         this.#longName = cString(this.#extended);
@@ -197,7 +200,8 @@ export class TarScanner {
   }
 
   #entry(header: RawHeader): void {
-    const records = new Map([...this.#global, ...(this.#pax ?? [])]);
+    const own = this.#pax ?? NO_RECORDS;
+    const records = this.#global.size === 0 ? own : new Map([...this.#global, ...own]);
     const name = records.get("path") ?? this.#longName ?? header.name;
     const linkName = records.get("linkpath") ?? this.#longLink ?? header.linkName;
     this.#pax = this.#longName = this.#longLink = undefined;
@@ -224,7 +228,7 @@ function extensionOf(type: string): Content | undefined {
 
 function toEntry(
   header: RawHeader,
-  records: Map<string, string>,
+  records: ReadonlyMap<string, string>,
   name: string,
   linkName: string,
   offset: number,
@@ -267,9 +271,10 @@ function toEntry(
   };
 }
 
+const NO_RECORDS: ReadonlyMap<string, string> = new Map();
 const NO_XATTRS: ReadonlyMap<string, string> = new Map();
 
-function xattrsOf(records: Map<string, string>): ReadonlyMap<string, string> {
+function xattrsOf(records: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
   let result: Map<string, string> | undefined;
   for (const [key, value] of records) {
     if (!key.startsWith(XATTR_KEY)) continue;

@@ -27,12 +27,17 @@ export class Budget {
     return new Budget(Math.min(max - used, free), max);
   }
 
-  /** @throws StoreFullError */
-  take(bytes: number): void {
-    this.#left -= bytes;
-    if (this.#left >= 0) return;
+  /** Whether so much would be there, without taking it. @throws StoreFullError */
+  check(bytes: number): void {
+    if (this.#left >= bytes) return;
     const limit = Number.isFinite(this.#max) ? ` (the store may hold ${this.#max} bytes)` : "";
     throw new StoreFullError(`there is no room for the image${limit}: remove images (rkt image gc) or allow more`);
+  }
+
+  /** @throws StoreFullError */
+  take(bytes: number): void {
+    this.check(bytes);
+    this.#left -= bytes;
   }
 
   /** Gives back what was taken and is gone again. */

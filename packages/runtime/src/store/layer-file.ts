@@ -184,9 +184,10 @@ function isZlibError(error: unknown): boolean {
 class OutputFile {
   readonly #handle: FileHandle;
   readonly #budget: Budget;
-  #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
+  #buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
   #used = 0;
-  #full: Buffer[] = [];
+  #full: Buffer<ArrayBuffer>[] = [];
+  readonly #free: Buffer<ArrayBuffer>[] = [];
   #written = 0;
   #size = 0;
 
@@ -213,7 +214,8 @@ class OutputFile {
 
   #turn(): void {
     this.#full.push(this.#buffer.subarray(0, this.#used));
-    this.#buffer = Buffer.allocUnsafe(BUFFER_BYTES);
+    // Buffers go round: new ones for every megabyte would keep the collector of garbage busy.
+    this.#buffer = this.#free.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES);
     this.#used = 0;
   }
 
@@ -222,6 +224,7 @@ class OutputFile {
     for (const buffer of this.#full.splice(0)) {
       await writeAll(this.#handle, buffer, this.#written);
       this.#written += buffer.length;
+      if (buffer.length === BUFFER_BYTES) this.#free.push(buffer);
     }
   }
 

@@ -118,6 +118,8 @@ async function fetchLayers(
     options.bytesMax,
     options.reserveBytes,
   );
+  // Unpacked it is hardly ever less than packed: what cannot fit is not fetched.
+  budget.check(layers.reduce((sum, layer) => sum + layer.blobBytes, 0));
   // One that fails ends the others, and they end before we do.
   const stop = new AbortController();
   const both = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);

@@ -55,7 +55,8 @@ function answer(tags: Map<string, MadeImage>, request: IncomingMessage, response
     return;
   }
   if (match?.[2] === "manifests") {
-    const isIndex = bytes.includes('"manifests":') && !bytes.includes('"config":');
+    const text = Buffer.from(bytes).toString("latin1");
+    const isIndex = text.includes('"manifests":') && !text.includes('"config":');
     response
       .writeHead(200, { "content-type": isIndex ? INDEX_TYPE : MANIFEST_TYPE, "content-length": bytes.length })
       .end(bytes);

@@ -38,4 +38,5 @@ async function full(): Promise<void> {
   process.stdout.write(`${error?.code ?? "imported"}\n`);
 }
 
-await { import: importOnce, cycle, full }[command]?.();
+const commands: Record<string, () => Promise<void>> = { import: importOnce, cycle, full };
+await commands[command]?.();

@@ -114,8 +114,9 @@ export async function startTokenServer(dir: string): Promise<TokenServer> {
 }
 
 /** Runs a program that must succeed. */
-export async function must(file: string, args: readonly string[], cwd?: string): Promise<string> {
-  const result = await runProcess(file, args, cwd === undefined ? {} : { cwd });
+export async function must(file: string, args: readonly string[], cwd?: string, input?: string): Promise<string> {
+  const options = { ...(cwd === undefined ? {} : { cwd }), ...(input === undefined ? {} : { input }) };
+  const result = await runProcess(file, args, options);
   if (result.code !== 0) throw new Error(`${file} ${args.join(" ")}: ${result.code}: ${result.stderr}`);
   return result.stdout;
 }
