@@ -26,6 +26,11 @@ export class Bench {
     this.machines = machines;
   }
 
+  /** A folder of a machine that is on its disk, as commands on it see it. */
+  get diskDirectory(): string {
+    return this.provider.kind === "process" ? "." : "/var/lib";
+  }
+
   machine(i: number): Machine {
     const machine = this.machines[i];
     if (machine === undefined) throw new Error(`there is no machine ${i}`);

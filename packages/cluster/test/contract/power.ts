@@ -33,7 +33,8 @@ export function powerTests(bench: () => Bench): void {
     await bench().until("the unit", isActive);
     await machine.exec(`(setsid sh -c ': ${mark}-command; while :; do sleep 1; done' >/dev/null 2>&1 &)`);
     await bench().until("its processes and that of a command", async () => (await processesWith(`: ${mark}-`)) >= seen);
-    await machine.exec(`echo kept >contract-disk; sync contract-disk`);
+    const file = `${bench().diskDirectory}/contract-disk`;
+    await machine.exec(`echo kept >${file}; sync ${file}`);
     await bench().put(2, "contract/power", mark);
 
     const before = await machine.bootId();
@@ -55,7 +56,7 @@ export function powerTests(bench: () => Bench): void {
     expect(await machine.bootId()).not.toBe(before);
     await bench().until("m3 with a quorum", () => bench().hasQuorum(2));
     expect(await bench().get(2, "contract/power", { serializable: true })).toBe(mark);
-    expect((await machine.exec("cat contract-disk")).stdout).toBe("kept\n");
+    expect((await machine.exec(`cat ${file}`)).stdout).toBe("kept\n");
     await bench().until("m3 in fleet", async () => (await machinesInFleet(machine)).length === 3);
     await fleetCall(machine, "DELETE", "/units/contract.service");
     await bench().until("no unit", async () => (await processesWith(mark)) === 0);
