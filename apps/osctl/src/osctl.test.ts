@@ -12,7 +12,7 @@ const osctl = (...args: string[]) => {
 };
 
 const MANIFEST: ImageManifest = {
-  manifestVersion: 1,
+  manifestVersion: 2,
   name: "keelson",
   version: "0.1.0+abc",
   suite: "trixie",
@@ -21,10 +21,14 @@ const MANIFEST: ImageManifest = {
   node: "v26.0.0",
   packages: 105,
   programs: [{ name: "etcd", bytes: 1 }],
+  commit: "c",
+  deployment: "c.0",
+  options: "quiet",
+  esp: [{ path: "/EFI/BOOT/BOOTX64.EFI", bytes: 1 }],
   rootGuid: "x",
   sizes: { rootfsBytes: 193e6, diskBytes: 2e9, diskUsedBytes: 280e6, kernelBytes: 12e6, initramfsBytes: 2.6e6 },
   setuidFiles: 0,
-  inputs: { base: "b", definition: "d", programs: "p", key: "k" },
+  inputs: { base: "b", definition: "d", programs: "p", variant: "v", key: "k" },
   buildMs: 3900,
 };
 

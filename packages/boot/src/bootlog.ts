@@ -5,10 +5,8 @@ import {
   type BootRecord,
   type BootStage,
   decodeHead,
-  decodeTrialNotice,
   encodeHead,
   encodeRecord,
-  encodeTrialNotice,
   readBootlog,
   recordSector,
 } from "./core/bootlog.ts";
@@ -60,40 +58,39 @@ export class Bootlog {
     this.#device = device;
   }
 
-  async read(): Promise<{ records: BootRecord[]; head: BootlogHead | undefined; trial: string | undefined }> {
+  async read(): Promise<{ records: BootRecord[]; head: BootlogHead | undefined; sectors: number }> {
     const bytes = await this.#device.read();
-    const sector = (n: number) => bytes.subarray(n * SECTOR_BYTES, (n + 1) * SECTOR_BYTES);
-    return {
-      records: readBootlog(bytes),
-      head: decodeHead(sector(BOOTLOG_SECTORS.head)),
-      trial: decodeTrialNotice(sector(BOOTLOG_SECTORS.trial)),
-    };
+    const head = decodeHead(bytes.subarray(0, SECTOR_BYTES));
+    return { records: readBootlog(bytes), head, sectors: Math.floor(bytes.length / SECTOR_BYTES) };
   }
 
-  /** Tells the initramfs which entry is a trial. */
+  /** Tells the initramfs which entry is a trial; undefined: none. */
   async announceTrial(entry: string | undefined): Promise<void> {
-    if ((await this.read()).trial === entry) return;
-    await this.#device.writeSector(BOOTLOG_SECTORS.trial, encodeTrialNotice(entry));
+    const { head } = await this.read();
+    if (head?.trial === entry) return;
+    const { trial: _, ...rest } = head ?? { next: 0, entry: "none", attempt: 0 };
+    await this.#writeHead({ ...rest, ...(entry === undefined ? {} : { trial: entry }) });
   }
 
   /** Replaces this boot's record. The initramfs began it; where it did not, this does. */
   async record(entry: string, stage: BootStage, detail: string | undefined): Promise<void> {
-    const size = (await this.#device.read()).length / SECTOR_BYTES;
-    const { sequence, attempt } = (this.#own ??= await this.#findOwn(entry));
+    const { head, sectors } = await this.read();
+    this.#own ??= await this.#findOwn(entry, head);
+    const { sequence, attempt } = this.#own;
     const record = { sequence, entry, attempt, stage, ...(detail === undefined ? {} : { detail }) };
-    await this.#device.writeSector(recordSector(sequence, size), encodeRecord(record));
+    await this.#device.writeSector(recordSector(sequence, sectors), encodeRecord(record));
   }
 
-  async #findOwn(entry: string): Promise<{ sequence: number; attempt: number }> {
-    const { head } = await this.read();
+  async #findOwn(entry: string, head: BootlogHead | undefined): Promise<{ sequence: number; attempt: number }> {
     if (head !== undefined && head.entry === entry && head.next > 0) {
       return { sequence: head.next - 1, attempt: head.attempt };
     }
     const own = { sequence: head?.next ?? 0, attempt: 1 };
-    await this.#device.writeSector(
-      BOOTLOG_SECTORS.head,
-      encodeHead({ next: own.sequence + 1, entry, attempt: own.attempt }),
-    );
+    await this.#writeHead({ ...head, next: own.sequence + 1, entry, attempt: own.attempt });
     return own;
+  }
+
+  async #writeHead(head: BootlogHead): Promise<void> {
+    await this.#device.writeSector(BOOTLOG_SECTORS.head, encodeHead(head));
   }
 }

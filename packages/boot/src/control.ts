@@ -92,8 +92,7 @@ export class EspBootControl implements BootControl {
       throw new BootEntryError(`deployment ${JSON.stringify(entry.deployment)} is not <commit>.<serial>`);
     }
     checkOptions(entry.options);
-    let keep = good.keep;
-    if (files !== undefined) keep = await this.#writeKernel(read, keep, files);
+    const keep = files === undefined ? good.keep : await this.#writeKernel(read, good.keep, files);
     const view: LoaderView = { default: good.default.id, trial: { id: entry.id, triesLeft: tries, triesDone: 0 } };
     await this.#parts.bootlog.announceTrial(entry.id);
     await this.#become({ entries: [...keep, entry], view }, "other");

@@ -11,7 +11,7 @@ import type { Progress } from "./progress.ts";
 import { run } from "./run.ts";
 
 /** Raise when this file builds something else from the same inputs. */
-const BASE_VERSION = 1;
+const BASE_VERSION = 2;
 
 /** The Debian part of an image, slimmed, in the cache. */
 export interface BaseLayer {
@@ -21,6 +21,8 @@ export interface BaseLayer {
   readonly kernelVersion: string;
   readonly kernel: string;
   readonly busybox: string;
+  /** systemd-boot for x86-64, as it goes onto an ESP. */
+  readonly uefiLoader: string;
   readonly lock: PackageLock;
   readonly fromCache: boolean;
 }
@@ -58,7 +60,9 @@ export async function buildBase(options: BaseOptions): Promise<BaseLayer> {
     await checkLibraries(rootfs);
     await rename(join(work, "kernel-tree/boot", `vmlinuz-${kernelVersion}`), join(work, "vmlinuz"));
     await rm(join(work, "kernel-tree"), { recursive: true });
-    await run("cp", [await findBusybox(join(debian.directory, "tools-tree")), join(work, "busybox")]);
+    const tools = join(debian.directory, "tools-tree");
+    await run("cp", [await findTool(tools, "*/bin/busybox"), join(work, "busybox")]);
+    await run("cp", [await findTool(tools, "*/systemd-bootx64.efi"), join(work, "systemd-bootx64.efi")]);
     await writeFile(join(work, "layer.json"), JSON.stringify({ kernelVersion, lock: debian.lock }, null, 2));
   });
   return await readLayer(directory, false);
@@ -117,9 +121,9 @@ async function installDebian(options: BaseOptions): Promise<DebianLayer> {
   }
 }
 
-async function findBusybox(tree: string): Promise<string> {
-  const found = (await run("find", [tree, "-type", "f", "-path", "*/bin/busybox"])).trim().split("\n")[0];
-  if (!found) throw new ImageBuildError("the initramfs tools package has no busybox");
+async function findTool(tree: string, path: string): Promise<string> {
+  const found = (await run("find", [tree, "-type", "f", "-path", path])).trim().split("\n")[0];
+  if (!found) throw new ImageBuildError(`the unpacked tools have no ${path}`);
   return found;
 }
 
@@ -134,6 +138,7 @@ async function readLayer(directory: string, fromCache: boolean): Promise<BaseLay
     rootfs: at("rootfs"),
     kernel: at("vmlinuz"),
     busybox: at("busybox"),
+    uefiLoader: at("systemd-bootx64.efi"),
     kernelVersion,
     lock,
     fromCache,
@@ -155,7 +160,7 @@ async function bootstrap(
   const aptOptions = await inheritedAptOptions();
   const fetchKernel =
     'kernel=$(apt-cache depends --important "$1" | sed -n "s/^ *Depends: //p" | head -n 1); ' +
-    'mkdir /debs && cd /debs && apt-get -o APT::Sandbox::User=root download "$kernel" "$2" && ' +
+    'mkdir /debs && cd /debs && apt-get -o APT::Sandbox::User=root download "$kernel" "$2" "$3" && ' +
     '{ dpkg-query -W -f "\\${Package}=\\${Version}\\n"; for f in *.deb; do dpkg-deb -W --showformat "\\${Package}=\\${Version}\\n" "$f"; done; } ' +
     "| xargs apt-cache show";
   await run(
@@ -170,7 +175,7 @@ async function bootstrap(
       ...aptOptions.map((line) => `--aptopt=${line}`),
       ...["man", "doc", "locale", "info", "lintian"].map((name) => `--dpkgopt=path-exclude=/usr/share/${name}/*`),
       `--setup-hook=mkdir -p "$1/etc/apt/preferences.d"; cp '${join(work, "preferences")}' "$1/etc/apt/preferences.d/keelson"`,
-      `--customize-hook=chroot "$1" sh -ec '${fetchKernel}' fetch ${d.settings.kernel} ${d.settings.initramfsTools} > '${join(work, "available.txt")}'`,
+      `--customize-hook=chroot "$1" sh -ec '${fetchKernel}' fetch ${d.settings.kernel} ${d.settings.initramfsTools} ${d.settings.uefiLoader} > '${join(work, "available.txt")}'`,
       `--customize-hook=mv "$1"/debs/*.deb '${debs}/' && rmdir "$1/debs"`,
       d.settings.suite,
       rootfs,

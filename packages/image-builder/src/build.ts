@@ -2,10 +2,13 @@ import { randomBytes } from "node:crypto";
 import { copyFile, mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, join, resolve } from "node:path";
+import { bootChecksum, PARTITION_NAMES } from "@keelson/boot";
 import { hashTree, keyOf, readDefinition } from "./definition.ts";
-import { writeDisk } from "./disk.ts";
+import { partitionOf, planDisk, writeDisk } from "./disk.ts";
+import { writeEsp } from "./esp.ts";
+import { SECTOR_BYTES } from "./gpt.ts";
 import { requireBuildHost } from "./host.ts";
-import { writeInitramfs } from "./initramfs.ts";
+import { makeInitramfs } from "./initramfs.ts";
 import { buildLockedBase } from "./locked-base.ts";
 import { type ImageManifest, MANIFEST_VERSION, readManifest } from "./manifest.ts";
 import { buildNode, bundlePrograms, removeTree } from "./programs.ts";
@@ -13,6 +16,8 @@ import { type Progress, silentProgress } from "./progress.ts";
 import { assembleRootfs, type RootfsOptions } from "./rootfs.ts";
 import { run } from "./run.ts";
 import { builtKey, publish, storeOf } from "./store.ts";
+import { commitImage, firstEntry, imageRef, makeSysroot } from "./sysroot.ts";
+import { makeTree, overlayTree } from "./tree.ts";
 
 export interface BuildOptions {
   /** The repository: `image/`, `apps/`, `scripts/bundle.ts` and the workspace's Node. */
@@ -26,12 +31,18 @@ export interface BuildOptions {
   readonly snapshot?: string | undefined;
   readonly updateLock?: boolean;
   readonly frozen?: boolean;
+  /** The image's version; default from package.json and git. */
+  readonly version?: string | undefined;
+  /** For tests: a folder whose files are laid over the root file system. */
+  readonly overlay?: string | undefined;
+  /** For tests: another first program of the initramfs. */
+  readonly initramfsInit?: string | undefined;
   readonly progress?: Progress;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** Raise when the same inputs give another image than before. */
-const BUILD_VERSION = 1;
+const BUILD_VERSION = 3;
 
 /** The default output of builds of a repository. */
 export function defaultOutput(repository: string): string {
@@ -39,8 +50,8 @@ export function defaultOutput(repository: string): string {
 }
 
 /**
- * Builds the image: `disk.img` (GPT, ext4), `vmlinuz`, `initramfs.cpio` for direct boot, `rootfs/` for containers,
- * and `manifest.json`. The output is a link that moves to the new image when all of it is there; nothing is built
+ * Builds the image: `disk.img` (boots on BIOS and UEFI), `vmlinuz`, `initramfs.cpio` for direct boot, `rootfs/` for
+ * containers, and `manifest.json`. The output is a link that moves to the new image when all of it is there; nothing is built
  * when the image of these inputs is there already.
  * @throws {HostToolsError} when the host lacks something; {@link ImageBuildError} and others when a step fails.
  */
@@ -52,10 +63,18 @@ export async function buildImage(options: BuildOptions): Promise<ImageManifest> 
   const output = resolve(options.output ?? defaultOutput(repository));
   const cacheDir = options.cacheDir ?? defaultCacheDir();
   const read = await readDefinition(join(repository, "image"));
-  const definition =
-    options.suite === undefined ? read : { ...read, settings: { ...read.settings, suite: options.suite } };
+  const definition = {
+    ...read,
+    ...(options.suite === undefined ? {} : { settings: { ...read.settings, suite: options.suite } }),
+    ...(options.initramfsInit === undefined ? {} : { initramfsInit: resolve(options.initramfsInit) }),
+  };
+  const overlay = options.overlay === undefined ? undefined : resolve(options.overlay);
 
-  const base = await buildLockedBase(definition, read.settings.suite, { ...options, cacheDir, progress });
+  const base = await buildLockedBase(definition, read.settings.suite, {
+    ...options,
+    cacheDir,
+    progress,
+  });
   const node = await buildNode(repository, cacheDir, progress);
   const store = storeOf(output);
   await mkdir(store, { recursive: true });
@@ -70,6 +89,11 @@ export async function buildImage(options: BuildOptions): Promise<ImageManifest> 
       base: keyOf(base.lock, definition.settings),
       definition: await hashTree(definition.directory),
       programs: await hashTree(bundles),
+      variant: keyOf(
+        options.version ?? null,
+        overlay === undefined ? null : await hashTree(overlay),
+        await readFile(definition.initramfsInit, "utf8"),
+      ),
     };
     const key = keyOf(BUILD_VERSION, inputs, node.version);
     if ((await builtKey(output)) === key) {
@@ -77,9 +101,24 @@ export async function buildImage(options: BuildOptions): Promise<ImageManifest> 
       await removeTree(work);
       return await readManifest(output);
     }
-    const { epoch, version } = await describeSource(repository);
-    const parts = { work, base, definition, node, programs, epoch, version, progress, signal: options.signal };
-    const disk = await writeParts(parts);
+    const source = await describeSource(repository);
+    const version = options.version ?? source.version;
+    const { epoch } = source;
+    const { signal } = options;
+    const parts = {
+      work,
+      cacheDir,
+      base,
+      definition,
+      node,
+      programs,
+      epoch,
+      version,
+      overlay,
+      progress,
+      signal,
+    };
+    const made = await writeParts(parts);
     await removeTree(bundles);
     const manifest: ImageManifest = {
       manifestVersion: MANIFEST_VERSION,
@@ -91,7 +130,7 @@ export async function buildImage(options: BuildOptions): Promise<ImageManifest> 
       node: node.version,
       packages: Object.keys(base.lock.packages).length,
       programs: programs.bundles.map(({ name, bytes }) => ({ name, bytes })),
-      rootGuid: disk.rootGuid,
+      ...made,
       sizes: await measure(work),
       setuidFiles: await countSetuid(join(work, "rootfs")),
       inputs: { ...inputs, key },
@@ -110,29 +149,74 @@ export async function buildImage(options: BuildOptions): Promise<ImageManifest> 
 
 interface Parts extends Omit<RootfsOptions, "target"> {
   readonly work: string;
+  readonly cacheDir: string;
+  readonly overlay: string | undefined;
   readonly progress: Progress;
   readonly signal: AbortSignal | undefined;
 }
 
-/** Writes the tree, the disk, the kernel and the initramfs into the work folder. */
-async function writeParts(parts: Parts): Promise<{ rootGuid: string }> {
-  const { work, base, definition, progress } = parts;
+/** Writes the tree, its commit, the disk, the kernel and the initramfs into the work folder. */
+async function writeParts(
+  parts: Parts,
+): Promise<Pick<ImageManifest, "commit" | "deployment" | "options" | "rootGuid" | "esp">> {
+  const { work, base, definition, progress, cacheDir, version, epoch, signal } = parts;
+  const { settings } = definition;
+  const at = (name: string) => join(work, name);
   progress.step("put the root file system together");
-  const rootfs = join(work, "rootfs");
-  await assembleRootfs({ ...parts, target: rootfs });
-  progress.step("write the disk");
-  const disk = await writeDisk({
-    target: join(work, "disk.img"),
-    rootfs,
-    espMiB: definition.settings.espMiB,
-    rootMiB: definition.settings.rootMiB,
-    seed: keyOf(definition.settings, base.lock, parts.node.version),
-    epoch: parts.epoch,
-    signal: parts.signal,
+  await assembleRootfs({ ...parts, target: at("rootfs") });
+  if (parts.overlay !== undefined) await overlayTree(parts.overlay, at("rootfs"));
+  const kernel = await readFile(base.kernel);
+  const initramfs = await makeInitramfs(base, definition);
+  await copyFile(base.kernel, at("vmlinuz"));
+  await writeFile(at("initramfs.cpio"), initramfs);
+
+  progress.step("commit the tree");
+  const { kernelVersion } = base;
+  const { kernelArguments } = definition;
+  await makeTree({
+    rootfs: at("rootfs"),
+    target: at("tree"),
+    kernelVersion,
+    kernel: base.kernel,
+    initramfs,
+    kernelArguments,
   });
-  await copyFile(base.kernel, join(work, "vmlinuz"));
-  await writeInitramfs(join(work, "initramfs.cpio"), base, definition);
-  return disk;
+  const ref = imageRef(settings.name, "build");
+  const { checksum, bytesWritten } = await commitImage({
+    cacheDir,
+    tree: at("tree"),
+    ref,
+    version,
+    epoch,
+    signal,
+  });
+  progress.detail(`commit ${checksum}: ${Math.round(bytesWritten / 1000)} kB are new`);
+  await removeTree(at("tree"));
+
+  progress.step("write the disk");
+  const seed = keyOf(settings, base.lock, parts.node.version);
+  const layout = planDisk({ ...settings, seed });
+  const diskSectors = layout.sizeBytes / SECTOR_BYTES;
+  const sysroot = at("sysroot");
+  const stable = imageRef(settings.name, "stable");
+  const fresh = at("rootfs/var");
+  const deployment = await makeSysroot({ cacheDir, target: sysroot, checksum, ref: stable, var: fresh, diskSectors });
+  const bootcsum = bootChecksum(kernel, initramfs);
+  const entry = firstEntry({ deployment: deployment.id, version, bootcsum, kernelArguments });
+  const esp = await writeEsp({
+    target: at("esp.img"),
+    workDir: work,
+    sizeMiB: settings.espMiB,
+    volumeId: seed.slice(0, 8),
+    entry,
+    kernel,
+    initramfs,
+    uefiLoader: await readFile(base.uefiLoader),
+  });
+  await writeDisk({ target: at("disk.img"), workDir: work, sysroot, esp: at("esp.img"), layout, seed, epoch, signal });
+  for (const name of ["sysroot", "esp", "esp.img", "grub-core.img"]) await removeTree(at(name));
+  const rootGuid = partitionOf(layout, PARTITION_NAMES.root).guid;
+  return { commit: checksum, deployment: deployment.id, options: entry.options, rootGuid, esp };
 }
 
 async function measure(work: string): Promise<ImageManifest["sizes"]> {

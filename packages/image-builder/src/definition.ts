@@ -16,8 +16,10 @@ const settingsSchema = z.strictObject({
   kernel: word,
   /** Package with a static busybox for the initramfs; unpacked there only. */
   initramfsTools: word,
-  /** Kept for a boot loader; empty so far. */
-  espMiB: z.int().min(0).max(4096),
+  /** Package with systemd-boot; unpacked for the ESP only. */
+  uefiLoader: word,
+  /** Size of the ESP: boot loaders, and a kernel with its initramfs for each bootable deployment. */
+  espMiB: z.int().min(64).max(4096),
   /** Size of the root file system; the file is sparse. */
   rootMiB: z
     .int()
@@ -33,7 +35,13 @@ export interface ImageDefinition {
   readonly drop: readonly string[];
   readonly excludes: readonly string[];
   readonly modules: readonly string[];
+  /** The initramfs' first program: a path. */
+  readonly initramfsInit: string;
   readonly initramfsModules: readonly string[];
+  /** In the initramfs, for hardware that may be there. */
+  readonly initramfsOptional: readonly string[];
+  /** Kernel arguments of every node, as one line. */
+  readonly kernelArguments: string;
   readonly masks: readonly string[];
   readonly generators: readonly string[];
   readonly udevRules: readonly string[];
@@ -73,7 +81,10 @@ export async function readDefinition(directory: string): Promise<ImageDefinition
     drop: await list("drop.txt", /^[a-z0-9][a-z0-9+.-]*$/),
     excludes: await list("excludes.txt", /^\/[^\s]+$/),
     modules: await list("modules.txt", /^\w+$/),
+    initramfsInit: join(directory, "initramfs/init"),
     initramfsModules: await list("initramfs/modules.txt", /^\w+$/),
+    initramfsOptional: await list("initramfs/optional.txt", /^\w+$/),
+    kernelArguments: parseList(await text("kernel-arguments.txt")).join(" "),
     masks: await list("masks.txt", /^[^/\s]+\.[a-z]+$/),
     generators: await list("generators.txt", /^[^/\s]+$/),
     udevRules: await list("udev-rules.txt", /^[^/\s]+\.rules$/),

@@ -4,6 +4,8 @@ import { ImageBuildError } from "./errors.ts";
 export const SECTOR_BYTES = 512;
 /** Partitions start on whole MiB, as every tool does. */
 export const MIB = 1 << 20;
+/** What of the MBR is code; the disk signature and the partitions follow. */
+const BOOT_CODE_BYTES = 440;
 const ENTRY_COUNT = 128;
 const ENTRY_BYTES = 128;
 const ENTRY_SECTORS = (ENTRY_COUNT * ENTRY_BYTES) / SECTOR_BYTES;
@@ -11,6 +13,9 @@ const ENTRY_SECTORS = (ENTRY_COUNT * ENTRY_BYTES) / SECTOR_BYTES;
 /** Partition types (UEFI; Discoverable Partitions Specification). */
 export const PARTITION_TYPES = {
   esp: "c12a7328-f81f-11d2-ba4b-00a0c93ec93b",
+  /** GRUB's core image, where a BIOS boots from GPT. */
+  biosBoot: "21686148-6449-6e6f-744e-656564454649",
+  linuxData: "0fc63daf-8483-4772-8e79-3d69d8477de4",
   rootX64: "4f68bce3-e8cd-4db1-96e7-fbcaf984b709",
 } as const;
 
@@ -51,8 +56,11 @@ export function layOutDisk(guid: string, partitions: readonly Partition[]): Disk
   return { guid, partitions: placed, sizeBytes: nextBytes + MIB };
 }
 
-/** The protective MBR and both copies of the table, with where to write them. Pure. */
-export function encodeGpt(disk: DiskLayout): { readonly offset: number; readonly data: Uint8Array }[] {
+/** The protective MBR (with a boot loader's code) and both copies of the table, with where to write them. Pure. */
+export function encodeGpt(
+  disk: DiskLayout,
+  bootCode?: Uint8Array,
+): { readonly offset: number; readonly data: Uint8Array }[] {
   const sectors = disk.sizeBytes / SECTOR_BYTES;
   const entries = Buffer.alloc(ENTRY_COUNT * ENTRY_BYTES);
   disk.partitions.forEach((p, i) => entries.set(encodeEntry(p), i * ENTRY_BYTES));
@@ -60,7 +68,7 @@ export function encodeGpt(disk: DiskLayout): { readonly offset: number; readonly
   const header = (own: number, other: number, table: number) =>
     encodeHeader(disk.guid, { own, other, table, sectors }, entries);
   return [
-    { offset: 0, data: Buffer.concat([protectiveMbr(sectors), header(1, last, 2), entries]) },
+    { offset: 0, data: Buffer.concat([protectiveMbr(sectors, bootCode), header(1, last, 2), entries]) },
     {
       offset: (last - ENTRY_SECTORS) * SECTOR_BYTES,
       data: Buffer.concat([entries, header(last, 1, last - ENTRY_SECTORS)]),
@@ -68,8 +76,9 @@ export function encodeGpt(disk: DiskLayout): { readonly offset: number; readonly
   ];
 }
 
-function protectiveMbr(sectors: number): Buffer {
+function protectiveMbr(sectors: number, bootCode: Uint8Array = new Uint8Array()): Buffer {
   const mbr = Buffer.alloc(SECTOR_BYTES);
+  mbr.set(bootCode.subarray(0, BOOT_CODE_BYTES));
   mbr.set([0, 0, 2, 0, 0xee, 0xff, 0xff, 0xff], 446);
   mbr.writeUInt32LE(1, 454);
   mbr.writeUInt32LE(Math.min(sectors - 1, 0xffffffff), 458);

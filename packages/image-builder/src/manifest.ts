@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ImageBuildError } from "./errors.ts";
 
-export const MANIFEST_VERSION = 1;
+export const MANIFEST_VERSION = 2;
 
 /** What a build made, and of what: `manifest.json` beside the image. */
 export interface ImageManifest {
@@ -15,6 +15,14 @@ export interface ImageManifest {
   readonly node: string;
   readonly packages: number;
   readonly programs: readonly { readonly name: string; readonly bytes: number }[];
+  /** Checksum of the OSTree commit that the disk has deployed. */
+  readonly commit: string;
+  /** `<commit>.<serial>`. */
+  readonly deployment: string;
+  /** The kernel arguments of its boot entry. */
+  readonly options: string;
+  /** Files of the ESP. */
+  readonly esp: readonly { readonly path: string; readonly bytes: number }[];
   /** GPT id of the root partition. */
   readonly rootGuid: string;
   readonly sizes: {
@@ -31,6 +39,8 @@ export interface ImageManifest {
     readonly base: string;
     readonly definition: string;
     readonly programs: string;
+    /** Of what makes this build differ from the repository's: version, overlay, first program. */
+    readonly variant: string;
     /** Of all of them: equal keys are equal images. */
     readonly key: string;
   };

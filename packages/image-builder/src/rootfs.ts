@@ -24,13 +24,13 @@ export interface RootfsOptions {
 export async function assembleRootfs(options: RootfsOptions): Promise<void> {
   const { target, base, definition: d } = options;
   await run("cp", ["-al", base.rootfs, target]);
+  await keepOnly(join(target, "usr/lib/systemd/system-generators"), d.generators);
+  await keepOnly(join(target, "usr/lib/udev/rules.d"), d.udevRules);
   await copyOverlay(join(d.directory, "rootfs"), target);
   await installPrograms(target, options);
   await writeReplacing(join(target, "usr/lib/os-release"), osRelease(d.settings.name, options.version));
   await writeReplacing(join(target, "usr/share/keelson/packages.json"), `${JSON.stringify(base.lock, null, 2)}\n`);
   await maskUnits(target, d.masks);
-  await keepOnly(join(target, "usr/lib/systemd/system-generators"), d.generators);
-  await keepOnly(join(target, "usr/lib/udev/rules.d"), d.udevRules);
   // System users with fixed numbers, and enabled units as links: done here so that no boot has to.
   await run("chroot", [target, "systemd-sysusers"]);
   await run("chroot", [target, "systemctl", "preset-all", "--preset-mode=full"]);

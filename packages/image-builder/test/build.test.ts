@@ -49,7 +49,8 @@ describe.skipIf(problem !== undefined)("a build", () => {
   });
 
   it("has a root file system without faults where the GPT says it is", () => {
-    const offset = (1 + 64) * 1024 * 1024;
+    // 1 MiB each for the GPT, GRUB and the bootlog, and the ESP.
+    const offset = (1 + 1 + 128 + 1) * 1024 * 1024;
     const fsck = spawnSync(findProgram("e2fsck") ?? "e2fsck", [
       "-f",
       "-n",

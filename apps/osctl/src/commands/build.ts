@@ -1,5 +1,5 @@
 import { buildImage, defaultOutput, type ImageManifest } from "@keelson/image-builder";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import type { Io } from "../io.ts";
 import { stderrProgress } from "../progress.ts";
 
@@ -13,6 +13,9 @@ interface BuildFlags {
   frozen?: boolean;
   json?: boolean;
   verbose?: boolean;
+  version?: string;
+  overlay?: string;
+  initramfsInit?: string;
 }
 
 export function buildCommand(io: Io): Command {
@@ -25,6 +28,9 @@ export function buildCommand(io: Io): Command {
     .option("--cache <dir>", "where layers are kept (default: ~/.cache/keelson/image)")
     .option("--update-lock", "take the mirror's newest packages and record them in image/packages.lock.json")
     .option("--frozen", "fail when the mirror no longer has the locked packages")
+    .option("--version <version>", "the image's version (default: from package.json and git)")
+    .addOption(new Option("--overlay <dir>", "lay this folder's files over the root file system").hideHelp())
+    .addOption(new Option("--initramfs-init <file>", "another first program of the initramfs").hideHelp())
     .option("--json", "print the manifest")
     .option("--verbose", "say more")
     .action(async (flags: BuildFlags) => {
@@ -37,7 +43,13 @@ export function buildCommand(io: Io): Command {
         cacheDir: flags.cache,
         updateLock: flags.updateLock ?? false,
         frozen: flags.frozen ?? false,
-        progress: stderrProgress({ verbose: flags.verbose ?? false, write: (text) => io.err(text) }),
+        version: flags.version,
+        overlay: flags.overlay,
+        initramfsInit: flags.initramfsInit,
+        progress: stderrProgress({
+          verbose: flags.verbose ?? false,
+          write: (text) => io.err(text),
+        }),
         signal: io.signal,
       });
       const output = flags.output ?? defaultOutput(io.repository);

@@ -1,9 +1,18 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { join } from "node:path";
-import { probeAcceleration, qemuArguments, whyNotQemu } from "@keelson/cluster/qemu";
-import { defaultOutput, ImageBuildError, imagePaths, pinImage } from "@keelson/image-builder";
-import { Command, InvalidArgumentError } from "commander";
+import { copyFile, mkdtemp, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { probeAcceleration, qemuArguments, type VmOptions, whyNotQemu } from "@keelson/cluster/qemu";
+import {
+  defaultOutput,
+  ImageBuildError,
+  type ImagePaths,
+  imagePaths,
+  pinImage,
+  readManifest,
+} from "@keelson/image-builder";
+import { Command, InvalidArgumentError, Option } from "commander";
 import type { Io } from "../io.ts";
 
 interface RunFlags {
@@ -12,7 +21,11 @@ interface RunFlags {
   cpus: number;
   hostname: string;
   append?: string;
+  firmware: "direct" | "bios" | "uefi";
 }
+
+/** OVMF as Debian's package ovmf has it; its variables are forgotten with the machine. */
+const OVMF = { code: "/usr/share/OVMF/OVMF_CODE_4M.fd", variables: "/usr/share/OVMF/OVMF_VARS_4M.fd" };
 
 export function runCommand(io: Io): Command {
   return new Command("run")
@@ -22,13 +35,20 @@ export function runCommand(io: Io): Command {
     .option("--memory <MiB>", "its memory", wholeNumber(256, 65_536), 512)
     .option("--cpus <n>", "its CPUs", wholeNumber(1, 64), 2)
     .option("--hostname <name>", "its host name, and so the name of its etcd", "keelson")
-    .option("--append <words>", "more kernel arguments")
+    .addOption(
+      new Option("--firmware <kind>", "how it starts: direct gives QEMU the kernel, the others the disk")
+        .choices(["direct", "bios", "uefi"])
+        .default("direct"),
+    )
+    .option("--append <words>", "more kernel arguments, with --firmware direct")
     .action(async (flags: RunFlags) => {
       const problem = whyNotQemu();
       if (problem !== undefined) throw new ImageBuildError(problem);
       await using image = await pinImage(flags.output ?? defaultOutput(io.repository));
       const paths = imagePaths(image.directory);
       const acceleration = await probeAcceleration("qemu-system-x86_64", paths.kernel);
+      const firmware = await firmwareOf(flags, paths);
+      await using _variables = removeAtEnd(firmware);
       const args = qemuArguments({
         acceleration,
         cpus: flags.cpus,
@@ -48,6 +68,33 @@ export function runCommand(io: Io): Command {
       io.signal.removeEventListener("abort", stop);
       if (code !== 0 && !io.signal.aborted) throw new ImageBuildError(`QEMU ended with exit code ${code ?? "none"}`);
     });
+}
+
+async function firmwareOf({ firmware, append }: RunFlags, paths: ImagePaths): Promise<VmOptions["firmware"]> {
+  if (firmware === "direct") {
+    return { kind: "direct", kernel: paths.kernel, initramfs: paths.initramfs, options: await entryOptionsOf(paths) };
+  }
+  if (append !== undefined) throw new ImageBuildError("--append works with --firmware direct only");
+  if (firmware === "bios") return { kind: "bios" };
+  const isThere = (await stat(OVMF.code).catch(() => undefined)) !== undefined;
+  if (!isThere) throw new ImageBuildError(`${OVMF.code} not found: apt-get install ovmf`);
+  // QEMU writes into the variables, so the machine has its own.
+  const variables = join(await mkdtemp(join(tmpdir(), "osctl-run-")), "variables.fd");
+  await copyFile(OVMF.variables, variables);
+  return { kind: "uefi", code: OVMF.code, variables };
+}
+
+function removeAtEnd(firmware: VmOptions["firmware"]): AsyncDisposable {
+  return {
+    async [Symbol.asyncDispose]() {
+      if (firmware.kind === "uefi") await rm(dirname(firmware.variables), { recursive: true });
+    },
+  };
+}
+
+/** The kernel arguments of the disk's one entry. */
+async function entryOptionsOf({ directory }: ImagePaths): Promise<string> {
+  return (await readManifest(directory)).options;
 }
 
 function wholeNumber(min: number, max: number): (text: string) => number {

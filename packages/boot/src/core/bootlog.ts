@@ -11,7 +11,7 @@ export type BootStage = (typeof BOOT_STAGES)[number];
 
 /** One boot attempt, in one sector of the bootlog partition. */
 export interface BootRecord {
-  /** Counts all boots of the machine; its record is in sector `2 + sequence % slots`. */
+  /** Counts all boots of the machine; its record is in sector `1 + sequence % slots`. */
   readonly sequence: number;
   readonly entry: string;
   /** Counts the boots of this entry in a row, from 1. */
@@ -27,10 +27,13 @@ export interface BootlogHead {
   readonly next: number;
   readonly entry: string;
   readonly attempt: number;
+  /** The entry on trial, which the initramfs cannot learn otherwise. */
+  readonly trial?: string;
 }
 
-/** Sectors: the head, the trial's notice, then a ring of records. */
-export const BOOTLOG_SECTORS = { head: 0, trial: 1, records: 2 } as const;
+/** Sectors: the head, then a ring of records. */
+export const BOOTLOG_SECTORS = { head: 0, records: 1 } as const;
+const NONE = "none";
 const MAGIC = "keelson-bootlog";
 const DETAIL_CHARS_MAX = 300;
 
@@ -45,11 +48,16 @@ export function recordSector(sequence: number, partitionSectors: number): number
  */
 function encodeSector(words: readonly string[]): Uint8Array {
   const body = [MAGIC, ...words].join(" ");
-  const crc = crc32(Uint8Array.from(body, (c) => c.charCodeAt(0)));
+  const crc = lineCrc(body);
   const line = `${body} crc=${crc.toString(16).padStart(8, "0")}\n`;
   const sector = new Uint8Array(SECTOR_BYTES);
   sector.set(Uint8Array.from(line, (c) => c.charCodeAt(0)));
   return sector;
+}
+
+/** Over the text and a line end, since that is what a shell's here-document gives to `crc32`. */
+function lineCrc(body: string): number {
+  return crc32(Uint8Array.from(`${body}\n`, (c) => c.charCodeAt(0)));
 }
 
 /** The words of a sector, or undefined when it is empty, torn or not ours. Pure. */
@@ -60,7 +68,7 @@ function decodeSector(sector: Uint8Array): Map<string, string> | undefined {
   const match = /^(keelson-bootlog(?: [\x21-\x7e]+)*) crc=([0-9a-f]{8})$/.exec(line);
   const [, body, crc] = match ?? [];
   if (body === undefined || crc === undefined) return undefined;
-  if (crc32(Uint8Array.from(body, (c) => c.charCodeAt(0))) !== Number.parseInt(crc, 16)) return undefined;
+  if (lineCrc(body) !== Number.parseInt(crc, 16)) return undefined;
   const words = new Map<string, string>();
   for (const word of body.split(" ").slice(1)) {
     const equals = word.indexOf("=");
@@ -95,7 +103,8 @@ export function decodeRecord(sector: Uint8Array): BootRecord | undefined {
 
 /** Pure. */
 export function encodeHead(head: BootlogHead): Uint8Array {
-  return encodeSector([`next=${head.next}`, `entry=${head.entry}`, `attempt=${head.attempt}`]);
+  const { next, entry, attempt, trial = NONE } = head;
+  return encodeSector([`next=${next}`, `entry=${entry}`, `attempt=${attempt}`, `trial=${trial}`]);
 }
 
 /** Pure. */
@@ -104,18 +113,14 @@ export function decodeHead(sector: Uint8Array): BootlogHead | undefined {
   const next = naturalOf(words?.get("next"));
   const attempt = naturalOf(words?.get("attempt"));
   const entry = words?.get("entry");
-  return next === undefined || attempt === undefined || entry === undefined ? undefined : { next, entry, attempt };
+  if (next === undefined || attempt === undefined || entry === undefined) return undefined;
+  const trial = words?.get("trial");
+  return { next, entry, attempt, ...(trial !== undefined && numberOf(trial) !== undefined ? { trial } : {}) };
 }
 
-/** The sector that tells the initramfs which entry is a trial; undefined: none. Pure. */
-export function encodeTrialNotice(entry: string | undefined): Uint8Array {
-  return encodeSector([`trial=${entry ?? "none"}`]);
-}
-
-/** Pure. */
-export function decodeTrialNotice(sector: Uint8Array): string | undefined {
-  const trial = decodeSector(sector)?.get("trial");
-  return trial !== undefined && numberOf(trial) !== undefined ? trial : undefined;
+/** A new partition's first sector; the initramfs relies on a line being there. Pure. */
+export function emptyHead(): Uint8Array {
+  return encodeHead({ next: 0, entry: NONE, attempt: 0 });
 }
 
 /** All whole records of a partition's bytes, oldest first. Pure. */

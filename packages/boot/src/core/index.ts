@@ -6,10 +6,9 @@ export {
   type BootStage,
   decodeHead,
   decodeRecord,
-  decodeTrialNotice,
+  emptyHead,
   encodeHead,
   encodeRecord,
-  encodeTrialNotice,
   readBootlog,
   recordSector,
 } from "./bootlog.ts";
