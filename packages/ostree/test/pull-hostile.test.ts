@@ -31,6 +31,8 @@ const REF = "os/stable";
 /** A file whose object is cut and resumed: too large to arrive in one piece. */
 const BIG = randomBytes(5 * 512 * 1024);
 
+const HEADER = { uid: 0, gid: 0, mode: S_IFREG | 0o644, symlinkTarget: "", xattrs: [] };
+
 let dir: TempDir;
 let remote: Repo;
 let commit: Checksum;
@@ -139,7 +141,7 @@ describe("a server that", () => {
 
   it("gives one object for another is refused", async () => {
     const other = deflateRawSync("other");
-    const head = encodeZlibFileHeader({ uid: 0, gid: 0, mode: S_IFREG | 0o644, symlinkTarget: "", xattrs: [] }, 5);
+    const head = encodeZlibFileHeader(HEADER, 5);
     const { error } = await refused(
       answer(/\.filez$/, (_path, response) => void response.end(Buffer.concat([head, other]))),
     );
@@ -235,8 +237,7 @@ describe("a server that", () => {
   it("says that an object is huge is refused before it is fetched", async () => {
     const { error } = await refused(
       answer(/\.filez$/, (path, response) => {
-        const header = { uid: 0, gid: 0, mode: S_IFREG | 0o644, symlinkTarget: "", xattrs: [] };
-        response.write(encodeZlibFileHeader(header, 2 ** 40));
+        response.write(encodeZlibFileHeader(HEADER, 2 ** 40));
         endless(path, response);
       }),
     );
@@ -247,8 +248,7 @@ describe("a server that", () => {
     const bomb = deflateRawSync(Buffer.alloc(64 * 1024 * 1024));
     const { error } = await refused(
       answer(/\.filez$/, (_path, response) => {
-        const header = { uid: 0, gid: 0, mode: S_IFREG | 0o644, symlinkTarget: "", xattrs: [] };
-        response.end(Buffer.concat([encodeZlibFileHeader(header, 1_000), bomb]));
+        response.end(Buffer.concat([encodeZlibFileHeader(HEADER, 1_000), bomb]));
       }),
     );
     expect(["ERR_OSTREE_BAD_OBJECT", "ERR_OSTREE_FETCH"]).toContain(error["code"]);
@@ -521,6 +521,35 @@ describe("what is no repository is refused", () => {
   it("a ref that is not there", async () => {
     const { error } = await refused(() => false, { ref: "os/none" });
     expect(error).toMatchObject({ code: "ERR_OSTREE_BAD_REF", message: expect.stringContaining("has no ref os/none") });
+  });
+});
+
+describe("a large object, which is verified while it streams", () => {
+  it.each<[string, (bytes: Buffer) => Uint8Array, RegExp]>([
+    ["changed", (bytes) => bytes.fill(1, 1_000_000, 1_000_001), /checksum|damaged/],
+    ["cut short", (bytes) => bytes.subarray(0, bytes.length - 1_000), /cut short|damaged/],
+    [
+      "swapped",
+      () => Buffer.concat([encodeZlibFileHeader(HEADER, BIG.length), deflateRawSync(randomBytes(BIG.length))]),
+      /checksum/,
+    ],
+  ])("is refused when it is %s", async (_title, change, message) => {
+    const large = await commitFiles(remote, { "usr/big": BIG }, { ref: REF });
+    await signCommit(remote, large, keys.privateKey);
+    await using server = await serveStatic(
+      remote.path,
+      answer(/\.filez$/, (path, response) => void response.end(change(file(path)))),
+    );
+    const repo = await freshRepo();
+    const error = await pull(repo, options(server)).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: "ERR_OSTREE_BAD_OBJECT" });
+    expect(formatErrorChain(error)).toMatch(message);
+    expect(await repo.refs()).toEqual(new Map());
+    server.fault = undefined;
+    expect((await pull(repo, options(server))).commit).toBe(large);
+    await using tx = await remote.transaction();
+    tx.setRef(REF, commit);
+    await tx.commit();
   });
 });
 

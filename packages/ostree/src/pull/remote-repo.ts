@@ -7,7 +7,8 @@ import { decodeSummary } from "../core/summary.ts";
 import { parseRepoConfig } from "../repo/config.ts";
 import { type FilezContent, parseFilez } from "../repo/filez.ts";
 import { OstreeBadObjectError, OstreeBadRefError, OstreeBadRemoteError, OstreeFetchError } from "./errors.ts";
-import type { HttpSource } from "./http-source.ts";
+import type { HttpSource, RemoteFile } from "./http-source.ts";
+import { parseSmallFilez, SMALL_BYTES_MAX, type SmallFile } from "./small-filez.ts";
 
 /** The largest metadata object that is taken, bytes: a directory of some 100,000 entries. Upstream's limit is 128 MiB. */
 export const METADATA_BYTES_MAX = 16 * 1024 * 1024;
@@ -18,6 +19,9 @@ const REF_BYTES_MAX = 256;
 const HEADER_BYTES_MAX = 1024 * 1024;
 /** More than a socket gives at once. */
 const PIECE_BYTES_MAX = 256 * 1024;
+
+/** A file object that arrives, or that has arrived when it is small. */
+export type RemoteContent = SmallFile | FilezContent;
 
 /** An archive repository as a static HTTP server shows it. Follows upstream's ostree-repo-pull.c, os-image.md §2.2. */
 export class RemoteRepo {
@@ -118,7 +122,7 @@ export class RemoteRepo {
    *
    * @throws OstreeBadObjectError, OstreeFetchError, and what `consume` throws
    */
-  async file(checksum: Checksum, bytesMax: number, consume: (file: FilezContent) => Promise<void>): Promise<void> {
+  async file(checksum: Checksum, bytesMax: number, consume: (file: RemoteContent) => Promise<void>): Promise<void> {
     const path = objectPath("file", checksum);
     for (const fresh of [false, true]) {
       try {
@@ -134,15 +138,15 @@ export class RemoteRepo {
     path: string,
     bytesMax: number,
     fresh: boolean,
-    consume: (file: FilezContent) => Promise<void>,
+    consume: (file: RemoteContent) => Promise<void>,
   ): Promise<void> {
     let limit = deflatedBytesMax(bytesMax) + HEADER_BYTES_MAX;
     const remote = await this.#source.open(path, () => limit, fresh);
     if (remote === undefined) throw this.#missing(path);
     try {
       // The piece of the body that ends the header may hold some content already.
-      limit = HEADER_BYTES_MAX + PIECE_BYTES_MAX;
-      const file = await parseFilez(remote.body);
+      limit = Math.min(limit, HEADER_BYTES_MAX + PIECE_BYTES_MAX);
+      const file = await readContent(remote);
       if (file.size > bytesMax) {
         throw new OstreeFetchError(remote.url, "too-large", `it has ${file.size} bytes, ${bytesMax} are allowed`);
       }
@@ -158,6 +162,16 @@ export class RemoteRepo {
   #missing(path: string): OstreeFetchError {
     return new OstreeFetchError(this.#source.urlOf(path), "missing", "the server does not have it");
   }
+}
+
+async function readContent({ length, body }: RemoteFile): Promise<RemoteContent> {
+  if (length === undefined || length > SMALL_BYTES_MAX) return await parseFilez(body);
+  const bytes = Buffer.concat(await Array.fromAsync(body));
+  return parseSmallFilez(bytes) ?? (await parseFilez(once(bytes)));
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
+  yield bytes;
 }
 
 function objectPath(type: ObjectType, checksum: Checksum): string {
