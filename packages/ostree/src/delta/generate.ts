@@ -214,7 +214,7 @@ const HIGH_LEVEL_BYTES_MAX = 3 * 1024 * 1024;
 async function compressPart(bytes: Uint8Array, dictionary: Uint8Array | undefined, level: number): Promise<Uint8Array> {
   const total = bytes.length + (dictionary?.length ?? 0);
   const windowLog = Math.min(WINDOW_LOG_MAX, Math.max(10, Math.ceil(Math.log2(total + 1))));
-  const small = total <= HIGH_LEVEL_BYTES_MAX;
+  const small = total <= HIGH_LEVEL_BYTES_MAX && dictionary !== undefined;
   return await compress(bytes, {
     ...(dictionary !== undefined && dictionary.length > 0 && { dictionary }),
     params: {

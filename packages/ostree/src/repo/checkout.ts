@@ -159,7 +159,7 @@ class Checkout {
 
   #finishDirectory(path: string, meta: DirMeta): void {
     if (this.#owners) chownSync(path, meta.uid, meta.gid);
-    chmodSync(path, this.#owners ? meta.mode & 0o7777 : (meta.mode & 0o777) | 0o700);
+    chmodSync(path, this.#owners ? meta.mode & 0o7777 : (meta.mode & 0o1777) | 0o700);
     if (this.#options.xattrs === "restore") writeXattrs(path, meta.xattrs);
     utimesSync(path, new Date(), 0);
   }

@@ -104,7 +104,7 @@ function readGrowing(what: string, call: (buffer: Buffer) => bigint | number): B
   throw new OstreeRepoError(`extended attributes of ${what} are too large`);
 }
 
-/** All extended attributes of a file (not of what a symlink points to), sorted by name. Linux only. */
+/** All extended attributes of a file (not of what a symlink points to) that have a value, sorted by name. Linux only. */
 export function readXattrs(path: string): Xattr[] {
   const c = linuxCalls();
   const list = readGrowing(path, (buffer) => c.llistxattr(path, buffer, BigInt(buffer.length)));
@@ -113,7 +113,8 @@ export function readXattrs(path: string): Xattr[] {
   const xattrs: Xattr[] = [];
   for (const name of names) {
     const value = readGrowing(path, (buffer) => c.lgetxattr(path, name, buffer, BigInt(buffer.length)));
-    if (value !== undefined) xattrs.push({ name, value: new Uint8Array(value) });
+    // Upstream takes an empty value for none.
+    if (value !== undefined && value.length > 0) xattrs.push({ name, value: new Uint8Array(value) });
   }
   return xattrs;
 }

@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { lockFile, tryLock } from "./lock.ts";
@@ -17,9 +16,11 @@ export async function openStage(repo: string, timeoutMs: number): Promise<Stage>
   await mkdir(tmp, { recursive: true });
   // Held only while stages are made and swept, so that none is swept between its mkdir and its lock.
   using _door = await lockFile(join(tmp, ".keelson-stages"), "exclusive", timeoutMs);
-  for (const name of await readdir(tmp)) {
-    if (name.startsWith(PREFIX) && !name.endsWith(".lock")) await sweep(join(tmp, name));
-  }
+  // A crash can leave the folder, its lock, or both.
+  const stages = (await readdir(tmp))
+    .filter((name) => name.startsWith(PREFIX))
+    .map((name) => name.replace(/\.lock$/, ""));
+  for (const name of new Set(stages)) await sweep(join(tmp, name));
   const path = join(tmp, PREFIX + randomBytes(8).toString("hex"));
   const lock = tryLock(`${path}.lock`, "exclusive");
   await mkdir(path);
@@ -34,7 +35,7 @@ export async function openStage(repo: string, timeoutMs: number): Promise<Stage>
 }
 
 async function sweep(path: string): Promise<void> {
-  using lock = existsSync(path) ? tryLock(`${path}.lock`, "exclusive") : undefined;
+  using lock = tryLock(`${path}.lock`, "exclusive");
   if (lock === undefined) return;
   await rm(path, { recursive: true, force: true });
   await rm(`${path}.lock`, { force: true });

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { tempDir } from "@keelson/testkit";
 import { expect, it } from "vitest";
@@ -146,13 +146,16 @@ it("stages of owners that died are removed, those of the living are not", async 
   const repo = await initRepo(dir.join("r"), { mode: "archive" });
   const living = await repo.transaction();
   await living.writeFile(FILE, Buffer.from("x"));
-  const stages = () => readdirSync(join(repo.path, "tmp")).filter((name) => /^keelson-stage-\w+$/.test(name));
-  const [alive] = stages();
-  const { mkdirSync, writeFileSync } = await import("node:fs");
+  const stages = () =>
+    readdirSync(join(repo.path, "tmp"))
+      .filter((name) => name.startsWith("keelson-stage-"))
+      .sort();
+  const alive = stages();
   mkdirSync(join(repo.path, "tmp/keelson-stage-dead"));
   writeFileSync(join(repo.path, "tmp/keelson-stage-dead/t0"), "x");
+  writeFileSync(join(repo.path, "tmp/keelson-stage-dead2.lock"), "");
   await (await repo.transaction()).abort();
-  expect(stages()).toEqual([alive]);
+  expect(stages()).toEqual(alive);
   await living.commit();
   expect(stages()).toEqual([]);
 });
