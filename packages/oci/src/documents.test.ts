@@ -70,6 +70,7 @@ describe("parseManifest", () => {
     ["no digest", manifest({ layers: [layer({ digest: undefined })] }), /digest: is missing/],
     ["a path for a digest", manifest({ layers: [layer({ digest: "sha256:../../x" })] }), /not a digest/],
     ["a short digest", manifest({ layers: [layer({ digest: "sha256:00" })] }), /not a digest/],
+    ["a media type that is none", manifest({ layers: [layer({ mediaType: "tar gz" })] }), /not a media type/],
     ["an artifact", manifest({ layers: [layer({ mediaType: "application/spdx+json" })] }), /not a layer/],
     ["too many layers", manifest({ layers: Array.from({ length: 300 }, () => layer()) }), /300 elements/],
     ["data of another size", manifest({ config: descriptor({ data: "e30K" }) }), /holds 3 bytes/],

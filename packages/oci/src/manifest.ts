@@ -13,6 +13,9 @@ const ANNOTATION_LENGTH_MAX = 256 * 1024;
 /** Bytes of content that a descriptor may carry inline. */
 const DATA_LENGTH_MAX = 1024 * 1024;
 
+/** RFC 6838 §4.2. */
+const MEDIA_TYPE = /^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$/;
+
 /** Content by its digest. image-spec descriptor.md. */
 export interface Descriptor {
   readonly mediaType: string;
@@ -127,8 +130,10 @@ export function readDescriptor(reader: Reader): Descriptor {
   const artifactType = reader.field("artifactType").optionalString(256);
   const data = reader.field("data");
   const size = reader.field("size").integer();
+  const mediaType = reader.field("mediaType").string(256);
+  if (!MEDIA_TYPE.test(mediaType)) throw reader.field("mediaType").fail("is not a media type");
   return {
-    mediaType: reader.field("mediaType").string(256),
+    mediaType,
     digest: reader.field("digest").digest(),
     size,
     ...(annotations.isPresent ? { annotations: annotations.stringMap(ANNOTATIONS_MAX, ANNOTATION_LENGTH_MAX) } : {}),

@@ -1,5 +1,6 @@
 import { Agent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import { getCACertificates } from "node:tls";
 import { RegistryError } from "./errors.ts";
 
 /** One request. */
@@ -36,19 +37,28 @@ export interface HttpTransportOptions {
 export class HttpTransport implements Disposable {
   readonly #idleMs: number;
   readonly #http: Agent;
-  readonly #https: HttpsAgent;
+  readonly #agent: { readonly keepAlive: true; readonly maxSockets: number };
+  #https: HttpsAgent | undefined;
   readonly #insecure: HttpsAgent;
 
   constructor(options: HttpTransportOptions = {}) {
     this.#idleMs = options.idleMs ?? 60_000;
-    const agent = { keepAlive: true, maxSockets: options.connectionsMax ?? 8 };
-    this.#http = new Agent(agent);
-    this.#https = new HttpsAgent(agent);
-    this.#insecure = new HttpsAgent({ ...agent, rejectUnauthorized: false });
+    this.#agent = { keepAlive: true, maxSockets: options.connectionsMax ?? 8 };
+    this.#http = new Agent(this.#agent);
+    this.#insecure = new HttpsAgent({ ...this.#agent, rejectUnauthorized: false });
+  }
+
+  /** Trusts what Node brings and what the machine's administrator added. Made when it is needed: reading certificates takes its time. */
+  get #verifying(): HttpsAgent {
+    this.#https ??= new HttpsAgent({
+      ...this.#agent,
+      ca: [...getCACertificates("default"), ...getCACertificates("system")],
+    });
+    return this.#https;
   }
 
   [Symbol.dispose](): void {
-    for (const agent of [this.#http, this.#https, this.#insecure]) agent.destroy();
+    for (const agent of [this.#http, this.#https, this.#insecure]) agent?.destroy();
   }
 
   /** @throws RegistryError `unreachable` with the cause, or the signal's reason */
@@ -63,7 +73,7 @@ export class HttpTransport implements Disposable {
     };
     return new Promise((resolve, reject) => {
       const sent = isTls
-        ? httpsRequest(url, { ...options, agent: verifyTls ? this.#https : this.#insecure })
+        ? httpsRequest(url, { ...options, agent: verifyTls ? this.#verifying : this.#insecure })
         : httpRequest(url, { ...options, agent: this.#http });
       sent.once("response", (message) => {
         // An error before anybody reads would end the process.

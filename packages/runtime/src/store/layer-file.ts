@@ -57,7 +57,8 @@ export async function writeLayerFile(
   budget: Budget,
   signal?: AbortSignal,
 ): Promise<{ readonly size: number; readonly tarBytes: number }> {
-  const handle = await open(path, "wx+", 0o644);
+  // An image may hold what only its root may read; on this machine that is nobody but root, either.
+  const handle = await open(path, "wx+", 0o600);
   const output = new OutputFile(handle, budget);
   try {
     const tarBytes = await unpack(input, limits, output, signal);
