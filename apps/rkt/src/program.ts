@@ -12,7 +12,7 @@ import {
   systemctlManager,
 } from "@keelson/runtime";
 import { CoreError, formatErrorChain } from "@keelson/types";
-import { generate } from "./commands/generate.ts";
+import { generate, keepGenerated } from "./commands/generate.ts";
 import { collectImages, fetchImages, listImages, removeImages } from "./commands/images.ts";
 import { catManifest, list, status } from "./commands/inspect.ts";
 import { collect, enter, logs, remove, stop } from "./commands/lifecycle.ts";
@@ -259,11 +259,17 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     },
   },
   generate: {
-    usage: "generate FILE.container",
-    summary: "print the unit of a .container file",
-    text: "Prints the service that a .container file stands for, for fleetctl or systemd.\n\nExample:\n  rkt generate web.container >web.service && fleetctl start web.service",
-    flags: {},
-    act: async (context, flags) => await generate(context, flags.words),
+    usage: "generate FILE.container | generate --keep",
+    summary: "print the service of a .container file",
+    text: "Prints the service that a .container file stands for, for fleetctl or systemd. With --keep renders those of this\nmachine for the generator that runs at boot.\n\nExample:\n  rkt generate web.container >web.service && fleetctl start web.service",
+    flags: {
+      keep: { kind: "switch", help: "render what is in /etc/containers/systemd and its like into /var/lib/rkt/units" },
+    },
+    act: async (context, flags) => {
+      if (!flags.is("keep")) return await generate(context, flags.words);
+      noWords("generate --keep", flags);
+      return await keepGenerated(context, "/var/lib/rkt/units");
+    },
   },
 };
 

@@ -1,7 +1,7 @@
 import { parseEnvironment, parseUnit, quoteWord, splitWords, type UnitNode, unfoldValue } from "@keelson/unit";
 import { RequestError } from "../errors.ts";
 import { parseRunArguments } from "./request.ts";
-import { limitSettings, SCRIPTS, type UnitSetting } from "./units.ts";
+import { DEVICES, limitSettings, SCRIPTS, type UnitSetting } from "./units.ts";
 import { parseCpu, parseDuration, parseFlag, parseInteger, parseMemory, parsePath, sanitizeName } from "./values.ts";
 
 /** A `.container` file, understood. */
@@ -283,6 +283,7 @@ export function renderContainerUnit(name: string, text: string): string {
     ["Type", "exec"],
     ["PrivateMounts", "yes"],
     ...(file.hasOwnNetwork ? [["PrivateNetwork", "yes"] as const] : []),
+    ...DEVICES,
     ["KillMode", "mixed"],
     ["SuccessExitStatus", "143"],
     ["TimeoutStartSec", START_TIMEOUT],

@@ -98,6 +98,12 @@ function appUnit(plan: PodPlan, app: AppPlan, podDirectory: string, slice: strin
   };
 }
 
+/** The usual nodes of /dev and terminals, whatever a volume brings. */
+export const DEVICES: readonly UnitSetting[] = [
+  ["DevicePolicy", "closed"],
+  ["DeviceAllow", "char-pts rw"],
+];
+
 /** What of an app's plan is a setting of its service, whoever writes the rest of the unit. */
 export function appSettings(plan: PodPlan, app: AppPlan, isShared = false): UnitSetting[] {
   const { restart, stop } = app;
@@ -106,6 +112,7 @@ export function appSettings(plan: PodPlan, app: AppPlan, isShared = false): Unit
     ["Type", "exec"],
     ["PrivateMounts", "yes"],
     ...(plan.network.kind === "cni" && !isShared ? [["PrivateNetwork", "yes"] as const] : []),
+    ...(app.protectPaths ? DEVICES : []),
     ["KillMode", "mixed"],
     ["KillSignal", String(stop.signal)],
     // crun says 128 + n for a container that signal n ended: what was asked for is no failure.

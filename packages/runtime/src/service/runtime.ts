@@ -154,15 +154,14 @@ export class PodRuntime {
     const loaded = await Promise.all(places.map(async (place) => await this.#load(place)));
     const names = new Set(loaded.flatMap(({ run: record }) => Object.values(record?.services ?? {})));
     const services = await this.#services.show([...names]);
-    return loaded
-      .map((pod) => this.#status(pod, services))
-      .toSorted((a, b) => a.createdAtMs - b.createdAtMs || (a.uuid < b.uuid ? -1 : 1));
+    const pods = await Promise.all(loaded.map(async (pod) => await this.#status(pod, services)));
+    return pods.toSorted((a, b) => a.createdAtMs - b.createdAtMs || (a.uuid < b.uuid ? -1 : 1));
   }
 
   /** One pod. @throws PodError when it is not there */
   async status(text: string): Promise<PodStatus> {
     const pod = await this.#load(await this.pods.resolve(text));
-    return this.#status(pod, await this.#services.show(Object.values(pod.run?.services ?? {})));
+    return await this.#status(pod, await this.#services.show(Object.values(pod.run?.services ?? {})));
   }
 
   /** A pod's plan. */
@@ -353,11 +352,6 @@ export class PodRuntime {
     } catch (error) {
       problem = error instanceof Error ? error.message : String(error);
     }
-    const ends = new Map<string, EndRecord>();
-    for (const { name } of plan?.apps ?? []) {
-      const end = await this.pods.end(place, name);
-      if (end !== undefined) ends.set(name, end);
-    }
     const networks = await this.#networks(place.uuid);
     const createdAtMs = await modifiedAtMs(join(place.directory, "plan.json"));
     return {
@@ -367,7 +361,6 @@ export class PodRuntime {
       ...(problem === undefined ? {} : { problem }),
       ...(record === undefined ? {} : { run: record }),
       isBeingPrepared,
-      ends,
       networks,
     };
   }
@@ -381,7 +374,13 @@ export class PodRuntime {
     return await Promise.all(found);
   }
 
-  #status(pod: LoadedPod, services: ReadonlyMap<string, ServiceFacts>): PodStatus {
+  async #status(pod: LoadedPod, services: ReadonlyMap<string, ServiceFacts>): Promise<PodStatus> {
+    // After systemd was asked: a service that it has forgotten has noted its end before.
+    const ends = new Map<string, EndRecord>();
+    for (const { name } of pod.plan?.apps ?? []) {
+      const end = await this.pods.end(pod.place, name);
+      if (end !== undefined) ends.set(name, end);
+    }
     const facts: PodFacts = {
       phase: pod.place.phase,
       isBeingPrepared: pod.isBeingPrepared,
@@ -389,7 +388,7 @@ export class PodRuntime {
       bootId: bootId(),
       isProcessAlive: pod.run?.process !== undefined && isAlive(pod.run.process),
       services,
-      ends: pod.ends,
+      ends,
     };
     const apps = appStatuses(
       (pod.plan?.apps ?? []).map(({ name }) => name),
@@ -426,7 +425,6 @@ interface LoadedPod {
   readonly problem?: string;
   readonly run?: RunRecord;
   readonly isBeingPrepared: boolean;
-  readonly ends: ReadonlyMap<string, EndRecord>;
   readonly networks: PodStatus["networks"];
   readonly createdAtMs?: number;
 }

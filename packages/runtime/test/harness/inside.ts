@@ -1,5 +1,6 @@
-// Runs in the test's machine: one command of the runtime, with images that a file describes. Prints JSON.
+// Runs in the test's machine: commands of the runtime, with images that a file describes. Prints JSON.
 import { readFile } from "node:fs/promises";
+import { createInterface } from "node:readline";
 import type { ImageConfig } from "@keelson/oci";
 import { formatErrorChain } from "@keelson/types";
 import { PodRuntime, parseRunArguments, systemctlManager } from "../../src/index.ts";
@@ -17,9 +18,7 @@ const runtime = await PodRuntime.open({
   environment: { INHERITED: "yes" },
 });
 
-const [operation = "", ...rest] = process.argv.slice(2);
-
-async function act(): Promise<unknown> {
+async function act([operation = "", ...rest]: readonly string[]): Promise<unknown> {
   switch (operation) {
     case "prepare": {
       const { request, flags } = parseRunArguments(rest, {
@@ -65,8 +64,17 @@ async function act(): Promise<unknown> {
   }
 }
 
-try {
-  process.stdout.write(JSON.stringify({ ok: await act() }));
-} catch (error) {
-  process.stdout.write(JSON.stringify({ error: formatErrorChain(error), code: (error as { code?: string }).code }));
+async function answer(words: readonly string[]): Promise<string> {
+  try {
+    return JSON.stringify({ ok: await act(words) });
+  } catch (error) {
+    return JSON.stringify({ error: formatErrorChain(error), code: (error as { code?: string }).code });
+  }
 }
+
+const words = process.argv.slice(2);
+if (words[0] === "serve") {
+  // One command a line, so that tests need not start Node for each.
+  for await (const line of createInterface({ input: process.stdin }))
+    process.stdout.write(`${await answer(JSON.parse(line) as string[])}\n`);
+} else process.stdout.write(await answer(words));

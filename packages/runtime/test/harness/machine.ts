@@ -1,7 +1,10 @@
+import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { createInterface } from "node:readline";
+import type { Readable, Writable } from "node:stream";
 import { type RunResult, run, SystemdContainer, systemdContainerProblem } from "@keelson/linux";
 import type { ImageConfig } from "@keelson/oci";
 
@@ -46,6 +49,7 @@ export interface TestImage {
 export class PodMachine implements AsyncDisposable {
   readonly box: SystemdContainer;
   readonly directory: string;
+  #server: Server | undefined;
 
   private constructor(box: SystemdContainer, directory: string) {
     this.box = box;
@@ -85,6 +89,12 @@ export class PodMachine implements AsyncDisposable {
 
   /** Runs one command of the runtime. */
   async do(...words: string[]): Promise<Answer> {
+    this.#server ??= new Server(this.box.pid);
+    return JSON.parse(await this.#server.ask(words)) as Answer;
+  }
+
+  /** As {@link do}, in a process of its own, which may be killed. */
+  async once(...words: string[]): Promise<Answer> {
     const argv = [process.execPath, join(import.meta.dirname, "inside.ts"), ...words] as const;
     const { stdout, stderr, exitCode } = await this.box.exec(argv, { check: false, timeoutMs: 60_000 });
     if (stdout === "") return { error: `exit ${exitCode}: ${stderr}` };
@@ -109,20 +119,51 @@ export class PodMachine implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#server?.stop();
     await this.box.kill();
     await rm(this.directory, { recursive: true, force: true });
   }
 }
 
-/** mount(8) of Debian 12 puts a loop device under an EROFS file; that of Debian 13, and the kernel, need none. */
-const MOUNT_SHIM = `#!/usr/bin/perl
-if (@ARGV == 6 && $ARGV[1] eq "erofs") {
-  my ($source, $target, $type) = ($ARGV[4], $ARGV[5], "erofs");
-  syscall(165, $source, $target, $type, 1 | 4, 0) == 0 and exit 0;
-  print STDERR "mount: $source: $!\\n";
-  exit 32;
+/** inside.ts as a process that answers one command after the other. */
+class Server {
+  readonly #child: ChildProcessByStdio<Writable, Readable, null>;
+  readonly #lines: AsyncIterator<string>;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(pid: number) {
+    const enter = ["nsenter", "-t", String(pid), "-m", "-u", "-i", "-n", "-p", "-C", "--"];
+    const env = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" };
+    this.#child = spawn(
+      enter[0] ?? "",
+      [...enter.slice(1), process.execPath, join(import.meta.dirname, "inside.ts"), "serve"],
+      { env, stdio: ["pipe", "pipe", "inherit"] },
+    );
+    this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
+  }
+
+  async ask(words: readonly string[]): Promise<string> {
+    const answer = this.#last.then(async () => {
+      this.#child.stdin.write(`${JSON.stringify(words)}\n`);
+      const { value, done } = await this.#lines.next();
+      if (done === true) throw new Error(`inside.ts ended during ${words.join(" ")}`);
+      return value;
+    });
+    this.#last = answer.catch(() => {});
+    return await answer;
+  }
+
+  stop(): void {
+    this.#child.kill("SIGKILL");
+  }
 }
-exec "/usr/bin/mount", @ARGV;
+
+/** mount(8) of Debian 12 puts a loop device under an EROFS file; that of Debian 13, and the kernel, need none. */
+const MOUNT_SHIM = `#!/bin/sh
+if [ "$2" = erofs ]; then
+  exec perl -e 'syscall(165, $ARGV[0], $ARGV[1], $ARGV[2], 1 | 4, 0) == 0 or die "mount: $ARGV[0]: $!\\n"' "$5" "$6" erofs
+fi
+exec /usr/bin/mount "$@"
 `;
 
 const DIGEST = (n: number) => `sha256:${n.toString(16).padStart(64, "0")}`;
