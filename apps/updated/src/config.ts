@@ -45,7 +45,7 @@ export interface Config {
     readonly fleetSocket: string;
   };
   readonly keyDirectories: readonly string[];
-  readonly paths: Readonly<Record<"sysroot" | "esp" | "bootlog" | "state" | "socket", string>>;
+  readonly paths: Readonly<Record<"sysroot" | "esp" | "bootlog" | "cmdline" | "state" | "socket", string>>;
   readonly logLevel: LogLevel;
   /** What was set in vain, and why nothing is looked for. */
   readonly warnings: readonly string[];
@@ -132,6 +132,7 @@ export function loadConfig(
       sysroot: text("paths.sysroot"),
       esp: text("paths.esp"),
       bootlog: text("paths.bootlog"),
+      cmdline: text("paths.cmdline"),
       state: text("paths.state"),
       socket: text("paths.socket"),
     },

@@ -84,6 +84,7 @@ export const SETTINGS = {
     fallback: "/dev/disk/by-partlabel/keelson-bootlog",
     help: "the boot log's partition",
   },
+  "paths.cmdline": { type: "text", fallback: "/proc/cmdline", help: "what the kernel was booted with" },
   "paths.state": { type: "text", fallback: "/var/lib/keelson/update/state.json", help: "what must not be forgotten" },
   "paths.socket": { type: "text", fallback: "/run/keelson/updated.sock", help: "where the API listens" },
   "log.level": { type: "text", fallback: "info", help: "debug, info, warn or error" },

@@ -55,11 +55,12 @@ export async function makeDeps(config: Config, outside: Surroundings): Promise<U
   const sysroot = once<Sysroot>(async () => {
     const { openSysroot } = await import("@keelson/ostree");
     // Seen through another mount than the root, so it must be told what is booted.
-    return await openSysroot(config.paths.sysroot, { cmdline: await readFile("/proc/cmdline", "utf8") });
+    return await openSysroot(config.paths.sysroot, { cmdline: await readFile(config.paths.cmdline, "utf8") });
   });
   const control = once<BootControl>(async () => {
     const { openBoot } = await import("@keelson/boot");
-    return await openBoot({ esp: config.paths.esp, bootlog: config.paths.bootlog });
+    const { esp, bootlog, cmdline } = config.paths;
+    return await openBoot({ esp, bootlog, cmdline: await readFile(cmdline, "utf8") });
   });
   const plain = bootPort(control, sysroot);
   const boot: BootPort = {

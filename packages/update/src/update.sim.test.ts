@@ -2,7 +2,8 @@ import { Prng, SimClock, withSeeds } from "@keelson/testkit";
 import { expect, it } from "vitest";
 import type { Policy } from "./core/agent/model.ts";
 import { addRelease, emptyStream } from "./core/release.ts";
-import { type Behaviour, NO_FAULTS, SimFleet, SimMachine } from "./testing/index.ts";
+import { type Behaviour, SimFleet } from "./testing/sim-fleet.ts";
+import { NO_FAULTS, SimMachine } from "./testing/sim-machine.ts";
 
 const MINUTE = 60_000;
 const commit = (n: number) => n.toString(16).repeat(64).slice(0, 64);

@@ -9,8 +9,7 @@ import { silentLogger } from "@keelson/types";
 import { expect, it } from "vitest";
 import { describeEntry, etcdCheck, etcdProbe, LocksmithLock, locksmithBoard } from "../src/index.ts";
 import { UpdateServer } from "../src/server/index.ts";
-import { Publisher } from "./support/publisher.ts";
-import { type Shared, TestMachine } from "./support/test-machine.ts";
+import { Publisher, type Shared, TestMachine } from "../src/testing/index.ts";
 
 // Two machines with one reboot lock in a real etcd.
 

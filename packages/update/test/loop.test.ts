@@ -7,8 +7,7 @@ import { silentLogger } from "@keelson/types";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { describeEntry } from "../src/index.ts";
 import { UpdateServer } from "../src/server/index.ts";
-import { Publisher } from "./support/publisher.ts";
-import { TestMachine } from "./support/test-machine.ts";
+import { Publisher, TestMachine } from "../src/testing/index.ts";
 
 // Everything is real but the kernel and systemd: an update server, signed commits in an archive repository, a sysroot, an
 // ESP, a boot log. The boot loader is its own pure function.

@@ -9,7 +9,7 @@ import { silentLogger } from "@keelson/types";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Graph, parseGraph } from "../src/index.ts";
 import { UpdateServer } from "../src/server/index.ts";
-import { Publisher } from "./support/publisher.ts";
+import { Publisher } from "../src/testing/index.ts";
 
 let dir: TempDir;
 let server: UpdateServer;

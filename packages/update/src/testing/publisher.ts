@@ -1,7 +1,7 @@
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { commitTree, generateKeys, initRepo, type KeyPair, type Repo, signCommit } from "@keelson/ostree";
-import { addRelease, emptyStream, encodeReleases, type ReleaseUpdate, type StreamReleases } from "../../src/index.ts";
+import { addRelease, emptyStream, encodeReleases, type ReleaseUpdate, type StreamReleases } from "../core/release.ts";
 
 /** What a version is made of, beside its number. */
 export interface Made {

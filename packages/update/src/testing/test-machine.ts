@@ -1,26 +1,7 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import {
-  Bootlog,
-  bootChecksum,
-  decideBoot,
-  ESP_PATHS,
-  encodeGrubenv,
-  entryOptions,
-  formatEntryFile,
-  formatGrubEntry,
-  grubEntryPath,
-  grubenvFromView,
-  kernelPaths,
-  MountedEsp,
-  openBoot,
-  readBootState,
-  readEsp,
-  SectorFile,
-} from "@keelson/boot";
+import { Bootlog, openBoot, SectorFile } from "@keelson/boot";
 import { SystemClock, SystemRandom } from "@keelson/log";
-import { initSysroot, openRepo, openSysroot, pullLocal, type Sysroot } from "@keelson/ostree";
-import { Prng } from "@keelson/testkit";
+import { openSysroot, type Sysroot } from "@keelson/ostree";
 import { silentLogger } from "@keelson/types";
 import {
   AgentApi,
@@ -37,7 +18,8 @@ import {
   type RolloutBoard,
   type UpdateDeps,
   Updater,
-} from "../../src/index.ts";
+} from "../index.ts";
+import { bootNext, cmdlineOf, installMachine } from "./machine-files.ts";
 
 /** What a machine of a test shares with others. */
 export interface Shared {
@@ -112,14 +94,7 @@ export class TestMachine implements AsyncDisposable {
     const { root, commit, version } = options;
     const shared = options.shared ?? (async () => ALONE);
     const machine = new TestMachine(root, options.serverUrl, shared, options.policy ?? {});
-    await mkdir(join(root, "keys"), { recursive: true });
-    await writeFile(join(root, "keys/test.pub"), `${options.key}\n`);
-    await initSysroot(root);
-    await using sysroot = await openSysroot(root);
-    await using source = await openRepo(options.repo);
-    await pullLocal(sysroot.repo, source, { commits: [commit] });
-    const deployment = await sysroot.finalize(await sysroot.stage(commit, { origin: {} }), { mergeFrom: null });
-    await machine.#writeEsp(deployment, version);
+    await installMachine({ root, commit, version, repo: options.repo, key: options.key });
     await machine.powerOn();
     return machine;
   }
@@ -130,12 +105,9 @@ export class TestMachine implements AsyncDisposable {
 
   /** What the boot loader, the kernel and systemd do. */
   async powerOn(): Promise<void> {
-    const esp = new MountedEsp(join(this.root, "esp"));
     for (;;) {
       this.#bootCount++;
-      const { entry, next } = decideBoot(readBootState(await readEsp(esp)), "direct");
-      await esp.writeAt(ESP_PATHS.grubenv, 0, encodeGrubenv(grubenvFromView(next.grub)).subarray(0, 512));
-      this.booted = { version: entry.version ?? "", deployment: entry.deployment, entry: entry.id };
+      this.booted = await bootNext(this.root);
       this.boots.push(this.booted.version);
       if (!this.panics.has(this.booted.version)) break;
     }
@@ -179,8 +151,8 @@ export class TestMachine implements AsyncDisposable {
   }
 
   async #deps(): Promise<UpdateDeps> {
-    const { entry, deployment, version } = this.booted;
-    const cmdline = `quiet ostree=/ostree/deploy/keelson/deploy/${deployment} keelson.entry=${entry} keelson.loader=direct`;
+    const { version } = this.booted;
+    const cmdline = cmdlineOf(this.booted);
     const sysroot = async (): Promise<Sysroot> => await openSysroot(this.root, { cmdline });
     const boot = bootPort(
       async () => await openBoot({ esp: join(this.root, "esp"), bootlog: join(this.root, "bootlog"), cmdline }),
@@ -204,7 +176,7 @@ export class TestMachine implements AsyncDisposable {
       identity: {
         basearch: "x86_64",
         stream: "stable",
-        nodeUuid: new Prng(this.root).seed,
+        nodeUuid: this.root,
         group: "default",
         rolloutWariness: undefined,
       },
@@ -231,34 +203,5 @@ export class TestMachine implements AsyncDisposable {
       },
       store: new FileStateStore(join(this.root, "state.json")),
     };
-  }
-
-  /** An ESP and a boot log with one good entry, as the image builder writes them. */
-  async #writeEsp(deployment: { id: string; path: string }, version: string): Promise<void> {
-    const esp = join(this.root, "esp");
-    const modules = join(deployment.path, "usr/lib/modules/6.12");
-    const kernel = await readFile(join(modules, "vmlinuz"));
-    const initramfs = await readFile(join(modules, "initramfs.img"));
-    const bootcsum = bootChecksum(kernel, initramfs);
-    const id = "keelson-1";
-    const entry = {
-      id,
-      number: 1,
-      version,
-      deployment: deployment.id,
-      bootcsum,
-      options: entryOptions(["quiet"], [], { id, deployment: deployment.id }),
-    };
-    for (const directory of [ESP_PATHS.entries, ESP_PATHS.grub, kernelPaths(bootcsum).directory]) {
-      await mkdir(join(esp, directory), { recursive: true });
-    }
-    const grubenv = new Uint8Array(1024).fill(0x23);
-    grubenv.set(encodeGrubenv(grubenvFromView({ default: id })));
-    await writeFile(join(esp, kernelPaths(bootcsum).kernel), kernel);
-    await writeFile(join(esp, kernelPaths(bootcsum).initramfs), initramfs);
-    await writeFile(join(esp, ESP_PATHS.entries, `${id}.conf`), formatEntryFile(entry));
-    await writeFile(join(esp, grubEntryPath(id)), formatGrubEntry(entry));
-    await writeFile(join(esp, ESP_PATHS.grubenv), grubenv);
-    await writeFile(join(this.root, "bootlog"), new Uint8Array(1 << 20));
   }
 }
