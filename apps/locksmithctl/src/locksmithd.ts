@@ -29,7 +29,13 @@ async function main(): Promise<number> {
       journaldPriority: io.env["JOURNAL_STREAM"] !== undefined,
     });
     const file = new CoordinatorFile(config.coordinatorFile, config.strategy);
-    const machine = { id: machineId(io), name: io.hostname, systemState, loginTerminals, reboot: systemdReboot };
+    const machine = {
+      id: config.machineId ?? machineId(io),
+      name: io.hostname,
+      systemState,
+      loginTerminals,
+      reboot: systemdReboot,
+    };
     const clock = new SystemClock();
     using connection = await connectEtcd(config.etcd, io);
     const options = { config, connection, machine, file, clock, logger };

@@ -27,6 +27,8 @@ export interface DaemonConfig {
   readonly inhibitMaxMs: number;
   readonly mayLoseQuorum: boolean;
   readonly coordinatorFile: string;
+  /** Instead of /etc/machine-id. */
+  readonly machineId: string | undefined;
   /** Answers of `systemctl is-system-running` that mean that the machine is well again. */
   readonly healthyStates: readonly string[];
 }
@@ -54,6 +56,7 @@ export function loadDaemonConfig(env: Env, readFile: (path: string) => string | 
     loginDelayMs: duration("LOGIN_DELAY", "5m"),
     inhibitMaxMs: duration("INHIBIT_MAX", "10m"),
     mayLoseQuorum: parseBool("allow-quorum-loss", text("ALLOW_QUORUM_LOSS", "false")) === "true",
+    machineId: all["LOCKSMITHD_MACHINE_ID"],
     healthyStates: text("HEALTHY_STATES", "running").split(","),
     coordinatorFile: text("COORDINATOR_FILE", "/run/update-engine/coordinator.conf"),
   };

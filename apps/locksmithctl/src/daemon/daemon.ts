@@ -32,7 +32,7 @@ export interface DaemonOptions {
   readonly logger: Logger;
 }
 
-const HEALTH_MS = 2_000;
+const HEALTH_MS = 1_000;
 const RETRY_MS = 10_000;
 /** After a reboot was ordered: upstream sleeps a week. The machine is long gone by then. */
 const GONE_MS = 7 * 86_400_000;
