@@ -59,6 +59,48 @@ it.each(["gnu", "pax", "oldgnu"])("an image of a tar in format %s is what tar ex
   expect(found).toBe(want);
 });
 
+it("the kernel reads extended attributes as they were, but for those that are dropped", async () => {
+  await using dir = await tempDir("xattrs");
+  for (const name of ["tree/d", "mnt"]) mkdirSync(dir.join(name), { recursive: true });
+  for (const name of ["small", "page"])
+    await writeFile(dir.join(`tree/d/${name}`), "x".repeat(name === "small" ? 3 : 4_096));
+  const set = `
+import os
+for path in ("d", "d/small", "d/page"):
+    os.setxattr("tree/" + path, "user.text", b"some value")
+    os.setxattr("tree/" + path, "user.bytes", bytes(range(256)) * 3)
+    os.setxattr("tree/" + path, "user.empty", b"")
+    os.setxattr("tree/" + path, "trusted.overlay.redirect", b"/etc")
+os.setxattr("tree/d/page", "security.capability", bytes.fromhex("0100000200040000000000000000000000000000"))`;
+  execFileSync("python3", ["-c", set], { cwd: dir.path });
+  execFileSync("tar", [
+    "-C",
+    dir.join("tree"),
+    "--format=pax",
+    "--xattrs",
+    "--xattrs-include=*",
+    "-cf",
+    dir.join("layer.tar"),
+    ".",
+  ]);
+  const { bytes, stats } = buildLayer(await readFile(dir.join("layer.tar")));
+  expect(stats.dropped).toBe(3);
+  sealSuperblock(bytes.subarray(0, 4096), new Uint8Array(16));
+  await writeFile(dir.join("layer.erofs"), bytes);
+  const get = `
+import os
+for path in ("d", "d/small", "d/page"):
+    print(path, {name: len(os.getxattr("mnt/" + path, name)) for name in sorted(os.listxattr("mnt/" + path))})
+    assert os.getxattr("mnt/" + path, "user.bytes") == bytes(range(256)) * 3
+print(open("mnt/d/small").read(), len(open("mnt/d/page").read()))`;
+  const script = `set -eu; mount -t erofs -o ro,loop layer.erofs mnt; python3 -c '${get}'`;
+  const result = await runProcess("unshare", ["-m", "sh", "-c", script], { cwd: dir.path });
+  const user = "'user.bytes': 768, 'user.empty': 0, 'user.text': 10";
+  expect(result.stderr + result.stdout).toBe(
+    `d {${user}}\nd/small {${user}}\nd/page {'security.capability': 20, ${user}}\nxxx 4096\n`,
+  );
+});
+
 it("overlayfs takes our whiteouts and opaque directories for its own", async () => {
   await using dir = await tempDir("overlay");
   for (const name of ["lower/d", "lower/o", "upper/d", "upper/o", "m0", "m1", "all"])

@@ -39,6 +39,15 @@ it("pulls an image, tells how far it is, and fetches nothing twice", async () =>
   expect(registry.seen.slice(requests).map((s) => s.url)).toEqual(["/v2/team/app/manifests/v1"]);
 });
 
+it("fetches an image once for several that want it at the same time", async () => {
+  await using dir = await tempDir("together");
+  await using registry = await startRegistry({ latest: ordinaryImage() });
+  using opened = await testStore(dir.join("store"));
+  const images = await Promise.all([0, 1, 2].map(() => opened.store.pull(`${registry.host}/app`)));
+  expect(new Set(images.map((image) => image.id)).size).toBe(1);
+  expect(registry.seen.filter((s) => s.url.includes("/blobs/")).length).toBeLessThanOrEqual(2 + 3);
+});
+
 it("finds images by name, short id and digests; a name moves to the new image, the old one stays by its id", async () => {
   await using dir = await tempDir("names");
   const [v1, v2] = [ordinaryImage("v1"), ordinaryImage("v2")];

@@ -2,6 +2,8 @@ import { LayerError } from "../errors.ts";
 import { bytesToText } from "./header.ts";
 
 const RECORDS_MAX = 2_000;
+/** What keys of extended attributes begin with. */
+export const XATTR_KEY = "SCHILY.xattr.";
 
 /**
  * Reads the records of an extended header: `LENGTH KEY=VALUE\n` each. A later record of a key wins; an empty value takes the key away.
@@ -22,7 +24,8 @@ export function parsePax(bytes: Uint8Array, into: Map<string, string> = new Map(
     if (end > text.length || text[end - 1] !== "\n" || equals <= space + 1 || equals >= end) throw damaged();
     const key = text.slice(space + 1, equals);
     const value = text.slice(equals + 1, end - 1);
-    if (value === "") into.delete(key);
+    // An attribute without a value is still one: GNU tar writes them so.
+    if (value === "" && !key.startsWith(XATTR_KEY)) into.delete(key);
     else into.set(key, value);
     position = end;
   }

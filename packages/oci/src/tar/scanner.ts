@@ -1,6 +1,6 @@
 import { LayerError } from "../errors.ts";
 import { BLOCK, bytesToText, type EntryKind, isZeroBlock, parseHeader, type RawHeader } from "./header.ts";
-import { parsePax, paxInteger, paxTime } from "./pax.ts";
+import { parsePax, paxInteger, paxTime, XATTR_KEY } from "./pax.ts";
 
 /** An entry with its extended headers applied. Names are bytes as Latin-1, exactly as in the archive. */
 export interface TarEntry {
@@ -36,7 +36,6 @@ const GLOBAL_RECORDS_MAX = 64;
 /** Linux' PATH_MAX, with its NUL. */
 const NAME_BYTES_MAX = 4096;
 const UID_MAX = 0xffff_fffe;
-const XATTR_KEY = "SCHILY.xattr.";
 const KINDS: Readonly<Record<string, EntryKind>> = {
   "0": "file",
   "\0": "file",

@@ -112,6 +112,7 @@ export class ImageStore {
   readonly #layout: StoreLayout;
   readonly #records: Records;
   readonly #options: ImageStoreOptions;
+  readonly #putting = new Map<Digest, Promise<void>>();
 
   /** Use {@link openImageStore}. */
   constructor(layout: StoreLayout, options: ImageStoreOptions) {
@@ -172,10 +173,22 @@ export class ImageStore {
       signal: request.signal,
       onProgress: request.onProgress,
     };
-    await putImage(this.#layout, this.#records, source, options);
+    await this.#inTurn(source.id, () => putImage(this.#layout, this.#records, source, options));
     const stored = await this.#load(source.id);
     if (stored === undefined) throw new StoreError(`the image ${source.id} was removed while it was pulled`);
     return stored;
+  }
+
+  /** One image is put by one call at a time, so that two apps of one pod do not fetch the same layers twice. */
+  async #inTurn(id: Digest, put: () => Promise<void>): Promise<void> {
+    const before = this.#putting.get(id);
+    const turn = before === undefined ? put() : before.catch(() => undefined).then(put);
+    this.#putting.set(id, turn);
+    try {
+      await turn;
+    } finally {
+      if (this.#putting.get(id) === turn) this.#putting.delete(id);
+    }
   }
 
   /** All images that are complete, the newest first. */
