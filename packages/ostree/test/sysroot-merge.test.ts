@@ -47,7 +47,7 @@ function apply(defaults: EtcManifest, plan: ReturnType<typeof planEtcMerge>): Ma
   const result = new Map(defaults);
   for (const step of plan.actions) {
     if (step.action !== "remove") result.set(step.path, step.entry);
-    else for (const path of [...result.keys()]) if (`${path}/`.startsWith(`${step.path}/`)) result.delete(path);
+    else for (const path of result.keys()) if (`${path}/`.startsWith(`${step.path}/`)) result.delete(path);
   }
   return result;
 }

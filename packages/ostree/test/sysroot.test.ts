@@ -1,5 +1,16 @@
-import { existsSync, readFileSync, statSync } from "node:fs";
-import { appendFile, chmod, mkdir, readdir, readFile, rm, symlink, unlink, writeFile } from "node:fs/promises";
+import { existsSync, lstatSync, readFileSync, statSync } from "node:fs";
+import {
+  appendFile,
+  chmod,
+  mkdir,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  truncate,
+  unlink,
+  writeFile,
+} from "node:fs/promises";
 import { join } from "node:path";
 import type { TempDir } from "@keelson/testkit";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -10,6 +21,7 @@ import {
   generateDelta,
   initRepo,
   initSysroot,
+  loadCommit,
   openSysroot,
   pullLocal,
   type Repo,
@@ -135,17 +147,44 @@ describe("stage", () => {
     expect(ids(sysroot)).toEqual([]);
   });
 
-  it("verifies what it has written, and leaves nothing when it is bad", async () => {
-    const sysroot = await sysrootWith([v1]);
-    // The disk has lost a bit of an object: its size is the same.
-    const { files } = await objectsOf(sysroot.repo);
-    const victim = files.find((path) => readFileSync(path, "utf8") === "app v1\n") as string;
-    await writeFile(victim, "app v2\n");
+  it("verifies what it has written; what the disk damaged is pulled anew", async () => {
+    await using http = await serveStatic(server.path);
+    const booted = await deploy(await sysrootWith([v2]), v2);
+    const sysroot = await sysrootWith([], booted);
+    const options = { url: http.url, commit: v1, allowUnsigned: true };
+    await sysroot.pull(options);
+    // The disk has changed an object without changing its size, and cut a directory short.
+    await writeFile(await objectWith(sysroot.repo, "app v1\n"), "app v2\n");
+    const deployDir = join(root, "ostree/deploy/keelson/deploy");
+    const before = await readdir(deployDir);
     await expect(sysroot.stage(v1, { origin: ORIGIN })).rejects.toMatchObject({
       code: "ERR_OSTREE_VERIFY",
-      message: expect.stringMatching(/\/usr\/bin\/app has the checksum .*run fsck and pull again/),
+      message: expect.stringContaining("1 damaged objects were removed"),
+      cause: { message: expect.stringMatching(/^\/usr\/bin\/app has the checksum/) },
     });
-    expect(await readdir(join(root, "ostree/deploy/keelson/deploy"))).toEqual([]);
+    expect(await readdir(deployDir)).toEqual(before);
+    await expect(sysroot.stage(v1, { origin: ORIGIN })).rejects.toThrow(/as a whole; pull it first/);
+    expect(await sysroot.pull(options)).toMatchObject({ wasComplete: false, filesFetched: 1 });
+    const { rootTree } = await loadCommit(sysroot.repo, v1);
+    await truncate(sysroot.repo.objectPath("dirtree", rootTree), 5);
+    await expect(sysroot.stage(v1, { origin: ORIGIN })).rejects.toMatchObject({ code: "ERR_OSTREE_VERIFY" });
+    await sysroot.pull(options);
+    expect((await sysroot.stage(v1, { origin: ORIGIN })).version).toBe("v1");
+    expect((await fsck(sysroot.repo)).problems).toEqual([]);
+  });
+
+  it("a damaged object of what is kept does not keep an update from coming", async () => {
+    await using http = await serveStatic(server.path);
+    const booted = await deploy(await sysrootWith([v1]), v1);
+    const sysroot = await sysrootWith([], booted);
+    const { rootTree } = await loadCommit(sysroot.repo, v1);
+    await truncate(sysroot.repo.objectPath("dirtree", rootTree), 5);
+    await expect(sysroot.cleanup({ keep: [] })).rejects.toMatchObject({ code: "ERR_OSTREE_CORRUPT" });
+    const errors: unknown[] = [];
+    const onGarbageError = (error: unknown) => errors.push(error);
+    await sysroot.pull({ url: http.url, commit: v2, allowUnsigned: true, onGarbageError });
+    expect(errors).toHaveLength(1);
+    expect((await deploy(sysroot, v2)).version).toBe("v2");
   });
 
   it("is done by one at a time", async () => {
@@ -160,13 +199,13 @@ describe("stage", () => {
   });
 });
 
-async function objectsOf(repo: Repo): Promise<{ readonly files: string[] }> {
-  const files: string[] = [];
+/** The file of the object with this content. */
+async function objectWith(repo: Repo, content: string): Promise<string> {
   for await (const { type, checksum } of repo.objects()) {
     const path = repo.objectPath(type, checksum);
-    if (type === "file" && statSync(path, { throwIfNoEntry: false })?.isFile() === true) files.push(path);
+    if (type === "file" && lstatSync(path).isFile() && readFileSync(path, "utf8") === content) return path;
   }
-  return { files };
+  throw new Error(`no object with ${content}`);
 }
 
 describe("finalize", () => {

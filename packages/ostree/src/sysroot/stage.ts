@@ -1,14 +1,17 @@
 import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { OstreeCorruptError } from "../core/errors.ts";
 import type { Checksum } from "../core/objects.ts";
 import { checkout } from "../repo/checkout.ts";
 import { fsyncPath, writeFileDurable } from "../repo/durable.ts";
 import { loadCommit, loadDirTree } from "../repo/load.ts";
 import type { Repo } from "../repo/port.ts";
+import { dropDamaged } from "./drop-damaged.ts";
 import { OstreeSysrootError, OstreeVerifyError } from "./errors.ts";
 import { DEPLOYMENT_REFS, type SysrootPaths, TEMPORARY } from "./layout.ts";
 import type { FoundDeployment } from "./list.ts";
 import { formatOrigin, type Origin } from "./origin.ts";
+import { removeDeployment } from "./remove.ts";
 import { type VerifyOptions, verifyTree } from "./verify.ts";
 
 /** How to stage a deployment. */
@@ -33,6 +36,14 @@ export interface StageContext {
  * commit that was staged before and not finalized is taken again, when it is whole. Returns the id.
  */
 export async function stageDeployment(ctx: StageContext, commit: Checksum, options: StageOptions): Promise<string> {
+  try {
+    return await stageWhole(ctx, commit, options);
+  } catch (error) {
+    throw await damageOf(ctx.repo, commit, error);
+  }
+}
+
+async function stageWhole(ctx: StageContext, commit: Checksum, options: StageOptions): Promise<string> {
   const { paths, deployments } = ctx;
   await checkDeployable(ctx.repo, commit);
   const before = deployments.find((deployment) => deployment.checksum === commit && deployment.staged);
@@ -43,7 +54,7 @@ export async function stageDeployment(ctx: StageContext, commit: Checksum, optio
       return before.id;
     }
     // It is not bootable and nothing points to it.
-    await rm(before.path, { recursive: true, force: true });
+    await removeDeployment(paths, before.id);
   }
   const id = `${commit}.${nextSerial(deployments, commit, before?.id)}`;
   const temporary = join(paths.deploy, `${TEMPORARY.stage}${id}`);
@@ -81,12 +92,23 @@ async function checkDeployable(repo: Repo, commit: Checksum): Promise<void> {
 
 async function checkTree(repo: Repo, commit: Checksum, dir: string, options: StageOptions): Promise<void> {
   if (options.verify === "none") return;
-  const report = await verifyTree(repo, commit, dir, verifyOptions(options));
-  if (report.ok) return;
-  throw new OstreeVerifyError(
-    `the tree deployed from commit ${commit} is not what the commit says: ${report.problems.slice(0, 3).join("; ")}; ` +
-      "the disk or the repository is damaged, run fsck and pull again",
-    { commit, problems: report.problems },
+  const { ok, problems } = await verifyTree(repo, commit, dir, verifyOptions(options));
+  if (!ok) throw new OstreeVerifyError(problems.slice(0, 3).join("; "), { commit, problems });
+}
+
+/** When the repository's own objects are damaged, they are dropped, so that pulling again mends it. */
+async function damageOf(repo: Repo, commit: Checksum, error: unknown): Promise<unknown> {
+  const isDamaged = error instanceof OstreeVerifyError || error instanceof OstreeCorruptError;
+  if (!isDamaged) return error;
+  const dropped = await dropDamaged(repo, commit);
+  const advice =
+    dropped > 0
+      ? `${dropped} damaged objects were removed from ${repo.path}, pull again to get them anew and look at the disk's health`
+      : "the repository is whole, so the disk lost what was written; look at its health and try again";
+  return new OstreeVerifyError(
+    `the tree deployed from commit ${commit} is not what the commit says: ${advice}`,
+    { commit, dropped, ...error.details },
+    { cause: error },
   );
 }
 

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { decodeCommit, metadataString } from "../core/decode.ts";
+import { OstreeCorruptError, OstreeNotFoundError } from "../core/errors.ts";
 import type { Checksum } from "../core/objects.ts";
 import type { PullOptions, PullResult } from "../pull/options.ts";
 import { pull } from "../pull/pull.ts";
@@ -48,6 +49,11 @@ export interface Finalized extends Deployment {
 export interface SysrootPullOptions extends Omit<PullOptions, "collectGarbage"> {
   /** As for {@link Sysroot.cleanup}, which is run before anything is downloaded. */
   readonly keep?: readonly string[];
+  /**
+   * Told when garbage could not be collected because an object of what is kept is damaged. The pull goes on, for an update
+   * may be what mends it.
+   */
+  readonly onGarbageError?: (error: unknown) => void;
 }
 
 /** Room for an update. */
@@ -205,13 +211,18 @@ class FsSysroot implements Sysroot {
     return await verifyTree(this.repo, checksum, path, { ignore: ["etc"], ...options });
   }
 
-  async pull({ keep, ...options }: SysrootPullOptions): Promise<PullResult> {
+  async pull({ keep, onGarbageError, ...options }: SysrootPullOptions): Promise<PullResult> {
     const deployed = this.#list().toSorted((a, b) => Number(b.booted) - Number(a.booted));
     return await pull(this.repo, {
       deltaFrom: deployed.map(({ checksum }) => checksum),
       ...options,
       collectGarbage: async ({ commit }) => {
-        await this.cleanup({ keep: [...(keep ?? deployed.map(({ id }) => id)), commit] });
+        try {
+          await this.cleanup({ keep: [...(keep ?? deployed.map(({ id }) => id)), commit] });
+        } catch (error) {
+          if (!(error instanceof OstreeCorruptError || error instanceof OstreeNotFoundError)) throw error;
+          onGarbageError?.(error);
+        }
       },
     });
   }
@@ -265,11 +276,16 @@ class FsSysroot implements Sysroot {
   }
 
   async #locked<T>(work: () => Promise<T>): Promise<T> {
-    using _lock = await lockFile(lockPath(this.#paths), "exclusive", this.#lockTimeoutMs);
     try {
+      using _lock = await lockFile(lockPath(this.#paths), "exclusive", this.#lockTimeoutMs);
       return await work();
     } catch (error) {
-      throw spaceError(this.root, error);
+      if ((error as NodeJS.ErrnoException).code !== "EROFS") throw spaceError(this.root, error);
+      throw new OstreeSysrootError(
+        `${this.root} is mounted read-only; remount it for writing`,
+        { path: this.root },
+        { cause: error },
+      );
     }
   }
 }

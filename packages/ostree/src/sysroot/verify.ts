@@ -89,13 +89,11 @@ class TreeVerifier {
     const present = new Set(readdirSync(path));
     if (shown === "/") for (const name of this.#options.ignore ?? []) present.delete(name);
     for (const [name, checksum] of files) {
-      if (this.#isFull()) return;
       await fair();
       if (!present.delete(name)) this.#problem(below(shown, name), "is missing");
       else await this.#file(join(path, name), below(shown, name), checksum);
     }
     for (const [name, subTree, subMeta] of dirs) {
-      if (this.#isFull()) return;
       if (!present.delete(name)) this.#problem(below(shown, name), "is missing");
       else await this.directory(join(path, name), below(shown, name), subTree, subMeta);
     }
@@ -183,12 +181,8 @@ class TreeVerifier {
     return readXattrs(path).filter((xattr) => names.has(xattr.name));
   }
 
-  #isFull(): boolean {
-    return this.#problems.length >= PROBLEMS_MAX;
-  }
-
   #problem(shown: string, what: string): void {
-    if (!this.#isFull()) this.#problems.push(`${shown} ${what}`);
+    if (this.#problems.length < PROBLEMS_MAX) this.#problems.push(`${shown} ${what}`);
   }
 }
 
