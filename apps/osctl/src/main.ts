@@ -17,6 +17,8 @@ const io: Io = {
 };
 
 const program = new Command("osctl").description("builds, runs and updates Keelson OS").version("0.1.0");
+// `osctl build --version 2` is the image's version, not a question for ours.
+program.enablePositionalOptions();
 // On a node it is `osctl update` only, and that must not pay for what builds images.
 if (process.argv[2] !== "update") (await import("./commands/index.ts")).addImageCommands(program, io);
 program.addCommand(updateCommand(io));

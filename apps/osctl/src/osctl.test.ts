@@ -38,6 +38,7 @@ it("sums an image up", () => {
       "keelson 0.1.0+abc: kernel 6.12.1, Node v26.0.0, 105 packages",
       "root file system 193.0 MB, disk 280.0 MB used, kernel 12.0 MB, initramfs 2.6 MB, 0 setuid files",
       "programs: etcd",
+      "commit c",
       "in /out/image, built in 3.9 s. Next: osctl run",
       "",
     ].join("\n"),

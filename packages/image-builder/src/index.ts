@@ -1,7 +1,12 @@
-export { type BuildOptions, buildImage, defaultCacheDir, defaultOutput } from "./build.ts";
+export { type BuildOptions, buildCommit, buildImage, defaultOutput } from "./build.ts";
+export { diffImages, type FileDifference, type ImageDifference } from "./diff.ts";
 export { ensureImage } from "./ensure.ts";
 export { HostToolsError, ImageBuildError, ImageDefinitionError, PackageLockError } from "./errors.ts";
 export { findProgram, whyNotBuild } from "./host.ts";
+export { describeChange } from "./lock.ts";
 export { type ImageManifest, type ImagePaths, imagePaths, readManifest } from "./manifest.ts";
+export { defaultCacheDir, type SourceOptions, type VariantOptions } from "./prepare.ts";
 export { type Progress, silentProgress } from "./progress.ts";
+export { type PublishedRelease, type PublishOptions, publishImage } from "./publish.ts";
 export { type PinnedImage, pinImage } from "./store.ts";
+export { buildRepoPath, openBuildRepo } from "./sysroot.ts";

@@ -56,6 +56,8 @@ export function osRelease(name: string, version: string): string {
     `ID=${name}`,
     "ID_LIKE=debian",
     `VERSION_ID=${version}`,
+    `IMAGE_ID=${name}`,
+    `IMAGE_VERSION=${version}`,
     `PRETTY_NAME="Keelson OS ${version}"`,
     'ANSI_COLOR="0;36"',
     "",
