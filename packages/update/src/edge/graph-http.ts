@@ -19,6 +19,7 @@ export class HttpGraphClient implements GraphClient {
   }
 
   async fetch(query: GraphQuery, signal: AbortSignal): Promise<Graph> {
+    if (this.#baseUrl === "") throw new ServerUnreachableError("no update server is set (cincinnati.base_url)");
     const url = new URL(`${this.#baseUrl}/v1/graph`);
     for (const [name, value] of Object.entries(parametersOf(query))) url.searchParams.set(name, value);
     const known = this.#last?.url === url.href ? this.#last : undefined;

@@ -5,6 +5,7 @@ import type { Check, Verdict } from "./gate.ts";
 
 const CALL_MS = 4_000;
 const PROBE_MS = 2_000;
+const UNUSED_MS = 30_000;
 
 /** A member as the list has it. */
 export interface ListedMember {
@@ -129,9 +130,17 @@ export function etcdProbe(endpoint: string): MemberProbe {
   };
 }
 
+/** One connection for the looks of a gate; it is closed when nobody looks any more. */
 function open(endpoint: string) {
   let client: Promise<EtcdClient> | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  const close = () => {
+    void client?.then((c) => c.close());
+    client = undefined;
+  };
   return () => {
+    clearTimeout(timer);
+    timer = setTimeout(close, UNUSED_MS).unref();
     client ??= import("@keelson/etcd-client").then((etcd) => new etcd.EtcdClient({ endpoints: [endpoint] }));
     return client;
   };

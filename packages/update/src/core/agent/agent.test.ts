@@ -99,7 +99,7 @@ describe("the way of a good update", () => {
     for (const event of events)
       seen.push(`${script.on(event).shown}${script.step === undefined ? "" : ` [${script.step}]`}`);
     expect(seen).toEqual([
-      "starting: run-gate",
+      "starting: resume-lock run-gate",
       "starting: release-lock",
       "checking: ask-graph",
       "pulling: pull",
@@ -265,8 +265,8 @@ describe("after a boot", () => {
     ],
     ["marked good, lock not given back", { ...trial, isTrial: false }, attempt("good"), "good: release-lock"],
     ["a trial that nobody remembers", trial, EMPTY_MEMORY, "verifying: resume-lock run-gate"],
-    ["nothing ever happened", old, EMPTY_MEMORY, "starting: run-gate"],
-    ["power lost before the boot entry was written", old, attempt("locked"), "starting: run-gate"],
+    ["nothing ever happened", old, EMPTY_MEMORY, "starting: resume-lock run-gate"],
+    ["power lost before the boot entry was written", old, attempt("locked"), "starting: resume-lock run-gate"],
     [
       "the agent restarted while it held the lock",
       old,
@@ -309,9 +309,9 @@ describe("after a boot", () => {
       "an operator chose the denied one in the menu",
       { ...trial, isTrial: false },
       attempt("rolled-back"),
-      "starting: run-gate",
+      "starting: resume-lock run-gate",
     ],
-    ["an operator went back from a good one", old, attempt("good"), "starting: run-gate"],
+    ["an operator went back from a good one", old, attempt("good"), "starting: resume-lock run-gate"],
   ])("%s", (_title, boot, memory, want) => expect(start(boot, memory).shown).toBe(want));
 
   it("red: the reason is on disk before the way back, and the lock is kept through it", () => {
@@ -396,6 +396,11 @@ describe("commands", () => {
     expect(script.shown).toBe("finalizing: finalize");
   });
 
+  it("now, on a machine that is not well, leaves no old lock behind", () => {
+    const script = start().on(RED, { type: "command", command: "now" });
+    expect(script.shown).toBe("checking: cancel-lock ask-graph");
+  });
+
   it("now ends the wait for a window", () => {
     const script = idle().on({ type: "tick" }, offer(2), { type: "pulled" }, { type: "staged", deployment: "d2" });
     script.on({ type: "lock-waiting", what: "window" }, { type: "command", command: "now" });
@@ -428,5 +433,12 @@ describe("commands", () => {
       "there is no older deployment to go back to",
     ],
     ["idle", idle().agent, "now", undefined],
+    [
+      "not well",
+      start().on(RED).agent,
+      "check",
+      "this machine is not well: fleetd: silent; osctl update now looks for an update all the same",
+    ],
+    ["not well, but ordered to", start().on(RED).agent, "now", undefined],
   ])("%s: refused or not", (_title, agent, name, want) => expect(whyNot(agent, name)).toBe(want));
 });

@@ -24,10 +24,10 @@ export function startAgent(policy: Policy, boot: BootFacts, remembered: Remember
   return attempt === undefined ? withoutAttempt(agent, moment) : withOpenAttempt(agent, attempt, moment);
 }
 
-/** Is this machine well? If so a lock that it may still hold from an old life is given back. */
+/** Is this machine well? If so a lock that it may still hold from an old life is given back; as long as not, it is kept. */
 export function checkSelf(agent: Agent, memory: Memory = agent.memory): Step {
   const gate: Effect = { do: "run-gate", deadlineMs: agent.policy.gateDeadlineMs, isTrial: false };
-  return go(agent, { state: "starting" }, [gate], memory);
+  return go(agent, { state: "starting" }, [{ do: "resume-lock" }, gate], memory);
 }
 
 function withoutAttempt(agent: Agent, moment: Moment): Step {

@@ -16,7 +16,6 @@ import {
   takeLock,
 } from "./moves.ts";
 import { rollbackEffect, stepResult } from "./results.ts";
-import { checkSelf } from "./start.ts";
 
 /** One event. Pure: the same agent, event and moment give the same step. Zincati `src/update_agent/actor.rs` is the model. */
 export function stepAgent(agent: Agent, event: AgentEvent, moment: Moment): Step {
@@ -31,8 +30,10 @@ export function stepAgent(agent: Agent, event: AgentEvent, moment: Moment): Step
 function tick(agent: Agent, moment: Moment): Step {
   const { phase } = agent;
   switch (phase.state) {
-    case "starting":
-      return checkSelf(agent);
+    case "starting": {
+      const gate: Effect = { do: "run-gate", deadlineMs: agent.policy.gateDeadlineMs, isTrial: false };
+      return go(agent, phase, [gate]);
+    }
     case "idle":
     case "abandoned":
       return mayCheck(agent) ? check(agent) : stay(agent);
@@ -88,7 +89,10 @@ export function whyNot(agent: Agent, name: "check" | "now" | "rollback"): string
   if (isBusy) return `the agent is ${phase.state}; see osctl update status`;
   if (name === "now") return undefined;
   if (agent.held !== undefined) return `${agent.held}; osctl update now starts afresh`;
-  if (name === "check") return undefined;
+  if (name === "check") {
+    const why = phase.state === "starting" && (phase.note ?? "it is not known yet whether this machine is well");
+    return why === false ? undefined : `${why}; osctl update now looks for an update all the same`;
+  }
   if (boot.previous === undefined) return "there is no older deployment to go back to";
   const denial = findDenial(memory.denied, boot.previous);
   return denial === undefined ? undefined : `${boot.previous.version} is denied: ${denial.reason}`;
@@ -98,7 +102,8 @@ function command(agent: Agent, name: "check" | "now" | "rollback", moment: Momen
   if (whyNot(agent, name) !== undefined) return stay(agent);
   const { phase, boot } = agent;
   const isWaiting = phase.state === "waiting-for-lock" || phase.state === "waiting-for-window";
-  const cancel: Effect[] = isWaiting ? [{ do: "cancel-lock" }] : [];
+  // From `starting` the way does not lead past the release of an old lock any more.
+  const cancel: Effect[] = isWaiting || phase.state === "starting" ? [{ do: "cancel-lock" }] : [];
   if (name === "check") {
     if (isWaiting || phase.state === "staged")
       return { agent, effects: [{ do: "ask-graph", isEager: agent.isForced }] };
