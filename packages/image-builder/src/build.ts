@@ -40,7 +40,7 @@ export async function buildImage(options: BuildOptions): Promise<ImageManifest> 
   const work = join(store, `${randomBytes(6).toString("hex")}.work-${process.pid}`);
   await mkdir(work, { mode: 0o755 });
   try {
-    const parts = await prepareParts(options, work);
+    const parts = await prepareParts(options);
     const key = keyOf(BUILD_VERSION, parts.inputs, parts.node.version);
     if ((await builtKey(output)) === key) {
       progress.step("the image is up to date");
@@ -49,7 +49,6 @@ export async function buildImage(options: BuildOptions): Promise<ImageManifest> 
     }
     const commit = await makeCommit(parts, work);
     const disk = await makeDisk(parts, work, commit);
-    await removeTree(join(work, "bundles"));
     const manifest: ImageManifest = {
       ...describeParts(parts),
       commit: commit.checksum,
@@ -78,10 +77,10 @@ export async function buildCommit(options: SourceOptions): Promise<{ commit: str
   requireBuildHost();
   const cacheDir = options.cacheDir ?? defaultCacheDir();
   await mkdir(cacheDir, { recursive: true });
+  const parts = await prepareParts(options);
   // In the cache, so that hard links to the base can be made.
   const work = await mkdtemp(join(cacheDir, "commit.work-"));
   try {
-    const parts = await prepareParts(options, work);
     const { checksum } = await makeCommit(parts, work);
     return { commit: checksum, version: parts.version };
   } finally {

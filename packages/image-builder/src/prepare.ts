@@ -1,4 +1,4 @@
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { checkOptions } from "@keelson/boot";
@@ -56,8 +56,8 @@ export interface Parts {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Gets everything ready; the programs are bundled into `workDir`. */
-export async function prepareParts(options: SourceOptions, workDir: string): Promise<Parts> {
+/** Gets everything ready. */
+export async function prepareParts(options: SourceOptions): Promise<Parts> {
   const progress = options.progress ?? silentProgress;
   const repository = resolve(options.repository);
   const cacheDir = options.cacheDir ?? defaultCacheDir();
@@ -66,16 +66,14 @@ export async function prepareParts(options: SourceOptions, workDir: string): Pro
   const base = await buildLockedBase(definition, read.settings.suite, { ...options, cacheDir, progress });
   const node = await buildNode(repository, cacheDir, progress);
   progress.step("bundle the programs");
-  const bundles = join(workDir, "bundles");
-  await mkdir(bundles, { recursive: true });
-  const programs = await bundlePrograms(repository, bundles, progress);
+  const programs = await bundlePrograms(repository, cacheDir, progress);
   const source = await describeSource(repository);
   const overlay = options.overlay === undefined ? undefined : resolve(options.overlay);
   const trust = (options.trust ?? []).map((file) => resolve(file));
   const inputs = {
     base: keyOf(base.lock, definition.settings),
     definition: await hashTree(definition.directory),
-    programs: await hashTree(bundles),
+    programs: await hashTree(programs.directory),
     variant: keyOf(
       options.version ?? null,
       overlay === undefined ? null : await hashTree(overlay),
