@@ -48,7 +48,12 @@ export function systemctlManager(prefix: readonly string[] = []): ServiceManager
     },
     async stop(names, isForced, timeoutMs) {
       if (names.length === 0) return;
-      if (isForced) await run(command("systemctl", "kill", "--signal=KILL", "--", ...names), { check: false });
+      // The main process alone: systemd kills the rest when it stops (KillMode=mixed). To kill the whole cgroup has been
+      // seen to kill what systemd runs in it afterwards, too (systemd 257 on Linux 6.18: ExecStopPost never began).
+      if (isForced) {
+        const kill = command("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "--", ...names);
+        await run(kill, { check: false });
+      }
       const { exitCode, stderr } = await run(command("systemctl", "stop", "--", ...names), { check: false, timeoutMs });
       // 5: not loaded, so it has ended and is forgotten.
       if (exitCode !== 0 && exitCode !== 5)
