@@ -11,9 +11,9 @@ const KILLS = 10;
 const CHILD = join(import.meta.dirname, "support/commit-child.ts");
 
 function manyFiles(tree: string): void {
-  for (let d = 0; d < 8; d++) {
+  for (let d = 0; d < 3; d++) {
     mkdirSync(join(tree, `d${d}`), { recursive: true });
-    for (let f = 0; f < 12; f++) writeFileSync(join(tree, `d${d}/f${f}`), `file ${d} ${f} `.repeat(200));
+    for (let f = 0; f < 7; f++) writeFileSync(join(tree, `d${d}/f${f}`), `file ${d} ${f} `.repeat(200));
   }
 }
 

@@ -1,5 +1,4 @@
 import type * as FfiModule from "node:ffi";
-import { createRequire } from "node:module";
 import { assert } from "@keelson/types";
 import { OstreeRepoError } from "../core/errors.ts";
 import type { Xattr } from "../core/objects.ts";
@@ -24,16 +23,12 @@ function loadFfi(): Ffi {
   const before = Object.getOwnPropertyDescriptor(process, "emitWarning");
   process.emitWarning = () => {};
   try {
-    return createRequire(import.meta.url)("node:ffi") as Ffi;
-  } catch (cause) {
-    throw new OstreeRepoError(
-      `this Node.js (${process.version}) has no node:ffi, which locks and xattrs need`,
-      {},
-      { cause },
-    );
+    const ffi = process.getBuiltinModule("node:ffi") as Ffi | undefined;
+    if (ffi !== undefined) return ffi;
   } finally {
     if (before !== undefined) Object.defineProperty(process, "emitWarning", before);
   }
+  throw new OstreeRepoError(`this Node.js (${process.version}) has no node:ffi, which locks and xattrs need`);
 }
 
 function open() {
