@@ -81,10 +81,21 @@ function number(block: Uint8Array, offset: number, length: number, what: string)
 function signedNumber(block: Uint8Array, offset: number, length: number, what: string): number {
   const first = block[offset] ?? 0;
   if ((first & 0x80) !== 0) return base256(block.subarray(offset, offset + length), what);
-  const text = bytesToText(block.subarray(offset, offset + length)).replace(/^[ \0]+|[ \0].*$/gs, "");
-  if (text === "") return 0;
-  if (!/^[0-7]+$/.test(text)) throw new LayerError("not-a-tar", `a header's ${what} is not an octal number`);
-  return Number.parseInt(text, 8);
+  let at = offset;
+  const end = offset + length;
+  while (at < end && isFiller(block[at])) at++;
+  let value = 0;
+  for (; at < end && !isFiller(block[at]); at++) {
+    const digit = (block[at] ?? 0) - 0x30;
+    if (digit < 0 || digit > 7) throw new LayerError("not-a-tar", `a header's ${what} is not an octal number`);
+    value = value * 8 + digit;
+  }
+  return value;
+}
+
+/** A space or NUL around a number. */
+function isFiller(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0;
 }
 
 function base256(bytes: Uint8Array, what: string): number {
@@ -100,6 +111,11 @@ function base256(bytes: Uint8Array, what: string): number {
 /** Bytes as text of one character each, so that names that are not UTF-8 survive. */
 export function bytesToText(bytes: Uint8Array): string {
   let text = "";
+  // Names are short, and for these a loop is the fastest.
+  if (bytes.length < 256) {
+    for (const byte of bytes) text += String.fromCharCode(byte);
+    return text;
+  }
   for (let i = 0; i < bytes.length; i += 4096) text += String.fromCharCode(...bytes.subarray(i, i + 4096));
   return text;
 }
