@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { runProcess, type TempDir } from "@keelson/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Checksum, initRepo, type Repo } from "../src/index.ts";
+import { bundleProgram } from "./support/bundle.ts";
 import { fastDir } from "./support/fast-dir.ts";
 import { commitImage } from "./support/images.ts";
 import { type StaticServer, serveStatic } from "./support/static-server.ts";
@@ -17,6 +18,7 @@ if (!isPossible) process.stderr.write("skipped: a full disk: mounting a file sys
 
 describe.skipIf(!isPossible)("a disk that becomes full", () => {
   let dir: TempDir;
+  let program: string;
   let server: StaticServer;
   let remote: Repo;
   let v1: Checksum;
@@ -24,6 +26,7 @@ describe.skipIf(!isPossible)("a disk that becomes full", () => {
   beforeAll(async () => {
     dir = await fastDir("full-disk");
     await mkdir(dir.join("mnt"));
+    program = await bundleProgram(CHILD, dir.join("full-disk-child.mjs"));
     remote = await initRepo(dir.join("remote"), { mode: "archive" });
     v1 = await commitImage(remote, "v1");
     server = await serveStatic(remote.path);
@@ -43,7 +46,7 @@ describe.skipIf(!isPossible)("a disk that becomes full", () => {
 
   async function run(scenario: string, ...commits: Checksum[]): Promise<string> {
     const script = 'mount -t tmpfs -o size=12m none "$1" && exec "$2" "$3" "$4" "$1" "$5" "$6" "$7" "$8"';
-    const args = [dir.join("mnt"), process.execPath, CHILD, scenario, server.url, v1, ...commits];
+    const args = [dir.join("mnt"), process.execPath, program, scenario, server.url, v1, ...commits];
     const result = await runProcess("unshare", ["--mount", "sh", "-ec", script, "sh", ...args]);
     expect(result).toMatchObject({ code: 0, stdout: expect.stringMatching(/passed\n$/) });
     return result.stdout;

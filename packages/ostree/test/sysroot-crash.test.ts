@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { runProcess, type TempDir, withSeeds } from "@keelson/testkit";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Checksum, type Deployment, fsck, initRepo, initSysroot, openSysroot, pullLocal } from "../src/index.ts";
+import { bundleProgram } from "./support/bundle.ts";
 import { update } from "./support/crash-update.ts";
 import { fastDir } from "./support/fast-dir.ts";
 import { commitImage } from "./support/images.ts";
@@ -15,6 +16,7 @@ import { listTree } from "./support/trees.ts";
 
 const POINTS = 40;
 const CHILD = join(dirname(fileURLToPath(import.meta.url)), "support/crash-child.ts");
+let program: string;
 
 let dir: TempDir;
 let template: string;
@@ -32,6 +34,7 @@ const deployDir = (root: string) => join(root, "ostree/deploy/keelson/deploy");
 /** A machine with v1 booted, an old deployment, local changes to /etc, and v3 to be had in a repository beside. */
 beforeAll(async () => {
   dir = await fastDir("sysroot-crash");
+  program = await bundleProgram(CHILD, dir.join("crash-child.mjs"));
   template = dir.join("template");
   await mkdir(template);
   const source = await initRepo(join(template, "source"), { mode: "archive" });
@@ -68,7 +71,7 @@ async function copyOfTemplate(name: string): Promise<string> {
 async function child(root: string, killAt: number) {
   // The program is the same forty times.
   const env = { ...process.env, NODE_COMPILE_CACHE: dir.join("compile-cache") };
-  return await runProcess(process.execPath, [CHILD, root, v3, cmdline(), String(killAt)], { env });
+  return await runProcess(process.execPath, [program, root, v3, cmdline(), String(killAt)], { env });
 }
 
 async function expectBootable(root: string): Promise<void> {

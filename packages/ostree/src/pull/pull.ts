@@ -1,5 +1,4 @@
-import { SystemClock } from "@keelson/log";
-import { assert } from "@keelson/types";
+import { assert, type Clock } from "@keelson/types";
 import { checkChecksum } from "../core/checksum.ts";
 import { metadataString } from "../core/decode.ts";
 import { OstreeSpaceError } from "../core/errors.ts";
@@ -31,7 +30,9 @@ const PROGRESS_BYTES = 256 * 1024;
  */
 export async function pull(repo: Repo, options: PullOptions): Promise<PullResult> {
   checkOptions(options);
-  const session = new PullSession(repo, options);
+  // Only who pulls and brings no clock pays for loading the module.
+  const clock = options.clock ?? new (await import("@keelson/log")).SystemClock();
+  const session = new PullSession(repo, options, clock);
   // Ports' timers do not keep a process alive; while we wait to try again, nothing else does.
   const alive = setInterval(() => {}, 60_000);
   try {
@@ -72,7 +73,7 @@ class PullSession implements Disposable {
   #bytesShown = 0;
   #bytesTotal: number | undefined;
 
-  constructor(repo: Repo, options: PullOptions) {
+  constructor(repo: Repo, options: PullOptions, clock: Clock) {
     this.#repo = repo;
     this.#options = options;
     this.#minFree = options.minFreeSpace ?? {
@@ -88,7 +89,7 @@ class PullSession implements Disposable {
       retryDelayMs: options.retryDelayMs ?? 500,
       limits: { idleMs: 30_000, bytesPerSecondMin: 1_000, windowMs: 30_000, ...options.speed },
       ...(options.ca !== undefined && { ca: options.ca }),
-      clock: options.clock ?? new SystemClock(),
+      clock,
       signal: AbortSignal.any([...signals, this.#cancel.signal]),
       onBytes: (bytes) => this.#count(bytes),
     });
