@@ -121,6 +121,12 @@ export class SimMachine {
     this.#clock.after(AGENT_RESTART_MS, () => this.#startAgent());
   }
 
+  /** The ports as a new agent gets them; those of the one before are dead. */
+  newLife(): UpdateDeps {
+    this.killAgent(false);
+    return this.#deps(++this.#life);
+  }
+
   /** A trial that runs and has not been marked good. */
   get isOnTrial(): boolean {
     return this.disk.trial?.target.commit === this.booted.commit && this.disk.default.commit !== this.booted.commit;
