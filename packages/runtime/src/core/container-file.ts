@@ -2,7 +2,7 @@ import { parseEnvironment, parseUnit, quoteWord, splitWords, type UnitNode, unfo
 import { RequestError } from "../errors.ts";
 import { parseRunArguments } from "./request.ts";
 import { DEVICES, limitSettings, SCRIPTS, type UnitSetting } from "./units.ts";
-import { parseCpu, parseDuration, parseFlag, parseInteger, parseMemory, parsePath, sanitizeName } from "./values.ts";
+import { parseCpu, parseFlag, parseInteger, parseMemory, parsePath, sanitizeName } from "./values.ts";
 
 /** A `.container` file, understood. */
 export interface ContainerFile {
@@ -28,6 +28,8 @@ const APP_FLAGS: Readonly<Record<string, string>> = {
   Annotation: "annotation",
   Label: "annotation",
   Ulimit: "rlimit",
+  StopSignal: "stop-signal",
+  StopTimeout: "stop-timeout",
 };
 
 /** Keys that become one flag of the pod. */
@@ -189,7 +191,7 @@ function readKey(parts: Parts, option: OptionNode, file: string): void {
   }
 }
 
-/** Keys that are systemd's to do: limits, how it stops, how it says that it is ready. */
+/** Keys that are systemd's to do: limits, and how it says that it is ready. */
 function readSetting(parts: Parts, key: string, value: string, where: string): void {
   switch (key) {
     case "Memory":
@@ -200,12 +202,6 @@ function readSetting(parts: Parts, key: string, value: string, where: string): v
       return;
     case "PidsLimit":
       parts.settings.push(...limitSettings({ tasksMax: parseInteger(where, value, 1, 4_194_304) }));
-      return;
-    case "StopTimeout":
-      parts.settings.push(["TimeoutStopSec", `${parseDuration(where, value)}ms`]);
-      return;
-    case "StopSignal":
-      parts.settings.push(["KillSignal", value]);
       return;
     case "Notify":
       if (parseFlag(where, value)) parts.settings.push(["Type", "notify"], ["NotifyAccess", "all"]);
@@ -266,6 +262,8 @@ function pullPolicy(where: string, value: string): string {
 
 /** How long a start may take: the image may have to be fetched. */
 const START_TIMEOUT = "15min";
+/** For rt-kill, which keeps StopTimeout=, and rt-stop together. */
+const STOP_TIMEOUT = "5min";
 
 /**
  * The service that a `.container` file stands for. It needs nothing but rkt on its machine, so it can be given to fleet;
@@ -287,12 +285,13 @@ export function renderContainerUnit(name: string, text: string): string {
     ["KillMode", "mixed"],
     ["SuccessExitStatus", "143"],
     ["TimeoutStartSec", START_TIMEOUT],
-    ["TimeoutStopSec", "10s"],
+    ["TimeoutStopSec", STOP_TIMEOUT],
     ["SyslogIdentifier", "%N"],
     ...file.settings,
     ["ExecStartPre", [`${SCRIPTS}/rt-prepare`, "%N", ...file.arguments.map(execWord)].join(" ")],
     ...(file.hasOwnNetwork ? [["ExecStartPre", `${SCRIPTS}/rt-net add ${pod}`] as const] : []),
     ["ExecStart", `${SCRIPTS}/rt-exec ${pod} ${file.app}`],
+    ["ExecStop", `-${SCRIPTS}/rt-kill ${pod} ${file.app}`],
     ["ExecStopPost", `-${SCRIPTS}/rt-stop ${pod} ${file.app}`],
   ];
   const others = [...new Set(file.others.map((option) => option.section))].filter(

@@ -90,6 +90,7 @@ function makeApp({ request, app, name, image, input, volumes }: AppInput): AppPl
     ...(app.args.length === 0 ? {} : { args: app.args }),
     ...(app.workingDir === undefined ? {} : { workingDir: app.workingDir }),
     ...userOverride(app),
+    ...(app.stopSignal === undefined ? {} : { stopSignal: app.stopSignal }),
     env: [...input.environment, ...request.environment, ...app.environment],
   });
   const isAllRun = request.insecure.has("all") || request.insecure.has("all-run");

@@ -95,6 +95,8 @@ function appVariables(plan: PodPlan, app: AppPlan, options: LayoutOptions): stri
     APP_WRITABLE: app.readOnlyRootfs ? "0" : "1",
     APP_FRESH: options.isFresh === true ? "1" : "0",
     APP_RESTART: app.restart.policy,
+    APP_STOP_SIGNAL: String(app.stop.signal),
+    APP_STOP_MS: String(app.stop.timeoutMs),
   });
 }
 

@@ -1,3 +1,4 @@
+import { parseSignal } from "@keelson/oci";
 import { RequestError } from "../errors.ts";
 import { DEFAULT_CAPABILITIES } from "./capabilities.ts";
 import { addFlag, type FlagTable, flagsOf, type ParsedFlags, readToken, WORDS_MAX } from "./flags.ts";
@@ -56,6 +57,7 @@ export interface AppRequest {
   readonly seccomp: "default" | "none";
   readonly isNewPrivilegesAllowed: boolean;
   readonly restart: RestartRequest;
+  readonly stopSignal?: string;
   readonly stopTimeoutMs: number;
   readonly rlimits: readonly { readonly type: string; readonly soft: number; readonly hard: number }[];
 }
@@ -175,6 +177,7 @@ const APP_FLAGS: FlagTable = {
   "no-new-privileges": { kind: "switch", help: "setuid programs have no effect (default: true)" },
   restart: { kind: "value", hint: "no|on-failure|always", help: "what happens when it ends (default: no)" },
   "restart-delay": { kind: "value", hint: "TIME", help: "before a restart (default: 1s)" },
+  "stop-signal": { kind: "value", hint: "SIGNAL", help: "what asks it to end (default: the image's, or SIGTERM)" },
   "stop-timeout": { kind: "value", hint: "TIME", help: "between SIGTERM and SIGKILL (default: 10s)" },
   rlimit: { kind: "value", hint: "NAME=SOFT[:HARD]", repeats: true, help: "a limit of setrlimit(2)" },
 };
@@ -336,6 +339,7 @@ function parseApp({ image, flags: values, args }: RawApp, insecure: ReadonlySet<
     ...optional("workingDir", "working-dir", parseDirectory),
     ...optional("user", "user", parsePlain),
     ...optional("group", "group", parsePlain),
+    ...optional("stopSignal", "stop-signal", parseSignalName),
     ...optional("memoryBytes", "memory", parseMemory),
     ...optional("cpuMillis", "cpu", parseCpu),
     ...optional("cpuShares", "cpu-shares", (flag, text) => parseInteger(flag, text, 2, 262_144)),
@@ -377,6 +381,11 @@ function parseCapabilityFlags(flags: ParsedFlags, isAll: boolean): readonly stri
   if (isAll) return ["all"];
   const removed = new Set(list("caps-remove"));
   return [...new Set([...DEFAULT_CAPABILITIES, ...list("caps-add")])].filter((name) => !removed.has(name)).toSorted();
+}
+
+function parseSignalName(flag: string, text: string): string {
+  if (parseSignal(text) === undefined) refuse(flag, text, "is not a signal, such as SIGTERM or 15");
+  return text;
 }
 
 function parsePlain(flag: string, text: string): string {

@@ -90,6 +90,7 @@ function appUnit(plan: PodPlan, app: AppPlan, podDirectory: string, slice: strin
       ...(plan.network.kind === "cni" && !isShared
         ? [["ExecStartPre", `${SCRIPTS}/rt-net add ${podDirectory}`] as const]
         : []),
+      ["ExecStop", `-${SCRIPTS}/rt-kill ${podDirectory} ${app.name}`],
       ["ExecStopPost", `-${SCRIPTS}/rt-stop ${podDirectory} ${app.name}`],
       ["SyslogIdentifier", app.name],
       ["CollectMode", "inactive-or-failed"],
@@ -97,6 +98,9 @@ function appUnit(plan: PodPlan, app: AppPlan, podDirectory: string, slice: strin
     argv: [`${SCRIPTS}/rt-exec`, podDirectory, app.name],
   };
 }
+
+/** What rt-stop may take beyond the time that the app has. */
+const CLEAN_UP_MS = 60_000;
 
 /** The usual nodes of /dev and terminals, whatever a volume brings. */
 export const DEVICES: readonly UnitSetting[] = [
@@ -114,10 +118,9 @@ export function appSettings(plan: PodPlan, app: AppPlan, isShared = false): Unit
     ...(plan.network.kind === "cni" && !isShared ? [["PrivateNetwork", "yes"] as const] : []),
     ...(app.protectPaths ? DEVICES : []),
     ["KillMode", "mixed"],
-    ["KillSignal", String(stop.signal)],
     // crun says 128 + n for a container that signal n ended: what was asked for is no failure.
     ["SuccessExitStatus", String(128 + stop.signal)],
-    ["TimeoutStopSec", seconds(Math.max(1, stop.timeoutMs))],
+    ["TimeoutStopSec", seconds(stop.timeoutMs + CLEAN_UP_MS)],
     ["Restart", restart.policy],
     ...(restart.policy === "no"
       ? []
