@@ -43,6 +43,11 @@ export class WebProber implements AsyncDisposable {
     this.#running = this.#run();
   }
 
+  /** Whether a URL answered in the last round. */
+  get isUp(): boolean {
+    return this.#isUp;
+  }
+
   /** Ends it. The time up to now counts. */
   async finish(): Promise<ProbeReport> {
     this.#stop.abort();
