@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { build } from "esbuild";
+import { bundleProgram } from "../test/images/bundle.ts";
 import { must, startDockerRegistry } from "../test/images/upstream.ts";
 
 // Pull and unpack of an image of 100 MB from docker-registry on loopback: ours next to podman and to skopeo copy (which unpacks nothing), in one run.
@@ -48,21 +48,6 @@ async function makeImage(dir: string): Promise<{ bytes: number; files: number }>
   return { bytes, files };
 }
 
-/** As the image has it: one file, no types to be stripped. */
-async function bundleWorker(dir: string): Promise<string> {
-  const outfile = join(dir, "worker.mjs");
-  await build({
-    entryPoints: [join(import.meta.dirname, "pull-worker.ts")],
-    bundle: true,
-    minify: true,
-    platform: "node",
-    format: "esm",
-    outfile,
-    banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
-  });
-  return outfile;
-}
-
 interface Contender {
   readonly name: string;
   run(round: number): Promise<number | undefined>;
@@ -93,7 +78,7 @@ try {
     join(dir, "t"),
     "--storage-driver=overlay",
   ];
-  const worker = await bundleWorker(dir);
+  const worker = await bundleProgram(join(import.meta.dirname, "pull-worker.ts"), join(dir, "worker.mjs"));
   let inside = Number.POSITIVE_INFINITY;
   const contenders: Contender[] = [
     {

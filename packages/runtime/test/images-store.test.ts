@@ -1,14 +1,21 @@
 import { createCipheriv } from "node:crypto";
-import { open, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { makeTar } from "@keelson/oci/testing";
-import { Prng, runProcess, startProcess, tempDir } from "@keelson/testkit";
-import { expect, it } from "vitest";
+import { Prng, runProcess, startProcess, type TempDir, tempDir } from "@keelson/testkit";
+import { afterAll, beforeAll, expect, it } from "vitest";
 import { openImageStore } from "../src/image/index.ts";
+import { bundleProgram } from "./images/bundle.ts";
 import { type MadeImage, makeImage, ordinaryImage, writeLayout } from "./images/make-image.ts";
 import { snapshot } from "./images/store-helpers.ts";
 
-const WORKER = join(import.meta.dirname, "images/store-worker.ts");
+let programs: TempDir;
+let workerFile = "";
+beforeAll(async () => {
+  programs = await tempDir("programs");
+  workerFile = await bundleProgram(join(import.meta.dirname, "images/store-worker.ts"), programs.join("worker.mjs"));
+});
+afterAll(() => programs[Symbol.asyncDispose]());
 const DAY_MS = 24 * 3_600_000;
 
 function noise(bytes: number, seed: number): Uint8Array {
@@ -40,7 +47,7 @@ it("is whole after a kill -9 at any moment of an import, and the next import com
     // Half of them at an exact event, half at a moment of the clock, which also hits what has no event.
     const isExact = round % 2 === 0;
     const worker = startProcess(process.execPath, [
-      WORKER,
+      workerFile,
       root,
       "import",
       dir.join("layout"),
@@ -68,7 +75,7 @@ it("lets two processes import the same image at once", async () => {
   await writeLayout(sharing(2), dir.join("layout"));
   const root = dir.join("store");
   const runs = await Promise.all(
-    [0, 1, 2].map(() => runProcess(process.execPath, [WORKER, root, "import", dir.join("layout")])),
+    [0, 1, 2].map(() => runProcess(process.execPath, [workerFile, root, "import", dir.join("layout")])),
   );
   expect(runs.map((run) => run.stderr + run.code)).toEqual(["0", "0", "0"]);
   const store = await openImageStore({ root });
@@ -82,7 +89,7 @@ it("never takes a layer from an image that another process is just importing", a
   const root = dir.join("store");
   for (const n of [2, 3, 4]) await writeLayout(sharing(n, 50_000), dir.join(`layout${n}`), `app:v${n}`);
   const runs = await Promise.all(
-    [2, 3, 4].map((n) => runProcess(process.execPath, [WORKER, root, "cycle", dir.join(`layout${n}`), "10"])),
+    [2, 3, 4].map((n) => runProcess(process.execPath, [workerFile, root, "cycle", dir.join(`layout${n}`), "10"])),
   );
   expect(runs.map((run) => run.stderr + run.code)).toEqual(["0", "0", "0"]);
   expect((await snapshot(root)).filter((line) => !line.endsWith(" -"))).toEqual([]);
@@ -92,7 +99,8 @@ it("says that the disk is full, leaves nothing, and goes on when there is room",
   await using dir = await tempDir("full");
   await writeLayout(sharing(2, 3_000_000), dir.join("big"));
   await writeLayout(ordinaryImage(), dir.join("small"));
-  const worker = (layout: string, reserve: number) => `${process.execPath} ${WORKER} store full ${layout} ${reserve}`;
+  const worker = (layout: string, reserve: number) =>
+    `${process.execPath} ${workerFile} store full ${layout} ${reserve}`;
   const script = `set -eu
     mkdir store; mount -t tmpfs -o size=5m tmpfs store
     ${worker("small", 0)}; find store -type f | sort > before; cksum $(cat before) >> before
@@ -102,6 +110,17 @@ it("says that the disk is full, leaves nothing, and goes on when there is room",
     mount -o remount,size=20m store; ${worker("big", 1_000_000)}`;
   const result = await runProcess("unshare", ["-m", "sh", "-c", script], { cwd: dir.path });
   expect(result.stderr + result.stdout).toBe("imported\nERR_STORE_FULL\nERR_STORE_FULL\nimported\nimported\n");
+});
+
+it("takes good layers away again when their image cannot be recorded", async () => {
+  await using dir = await tempDir("unrecorded");
+  const image = sharing(2, 5_000);
+  await writeLayout(image, dir.join("layout"));
+  const store = await openImageStore({ root: dir.join("store") });
+  await mkdir(dir.join("store/blobs", image.config.replace(":", "-")));
+  const before = await snapshot(dir.join("store"));
+  await expect(store.importLayout(dir.join("layout"))).rejects.toMatchObject({ code: "EISDIR" });
+  expect(await snapshot(dir.join("store"))).toEqual(before);
 });
 
 it("holds no more than it may", async () => {

@@ -1,6 +1,6 @@
 import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { isOwnerAlive, scratchName } from "./files.ts";
+import { asStoreError, isOwnerAlive, scratchName } from "./files.ts";
 import type { StoreLayout } from "./layout.ts";
 
 /**
@@ -23,8 +23,13 @@ export class Claim implements AsyncDisposable {
   async add(names: Iterable<string>): Promise<void> {
     for (const name of names) this.#names.add(name);
     const temporary = join(this.#layout.directory("tmp"), scratchName("claim"));
-    await writeFile(temporary, JSON.stringify([...this.#names]), { flag: "wx" });
-    await rename(temporary, this.#path);
+    try {
+      await writeFile(temporary, JSON.stringify([...this.#names]), { flag: "wx" });
+      await rename(temporary, this.#path);
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw asStoreError(error);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

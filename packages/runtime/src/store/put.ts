@@ -10,7 +10,7 @@ import { type UnpackLimits, writeLayerFile } from "./layer-file.ts";
 import { fileSize, layerFileName, type StoreLayout } from "./layout.ts";
 import type { Records } from "./records.ts";
 import type { ImageProgress, ImageSource, SourceLayer } from "./source.ts";
-import { removeScratch } from "./sweep.ts";
+import { removeScratch, sweep } from "./sweep.ts";
 
 /** How an image is put into the store. */
 export interface PutOptions {
@@ -43,23 +43,44 @@ export async function putImage(
 ): Promise<void> {
   checkSource(source);
   await removeScratch(layout);
-  await using claim = new Claim(layout);
-  const { diffIds } = source.config;
-  await claim.add([...diffIds.map(layerFileName), digestFileName(source.id)]);
-  const tarBytes = new Map<Digest, number>();
-  await fetchMissing(layout, source, options, tarBytes);
+  const fresh = new Set<string>();
+  try {
+    await using claim = new Claim(layout);
+    await claim.add([...source.config.diffIds.map(layerFileName), digestFileName(source.id)]);
+    const tarBytes = await fetchMissing(layout, source, options);
+    for (const diffId of tarBytes.keys()) fresh.add(layerFileName(diffId));
+    await writeDocuments(layout, records, source, { claim, tarBytes, names: options.names });
+  } catch (error) {
+    // The layers were good, but their image could not be recorded.
+    if (fresh.size > 0)
+      await sweep(layout, records, { alsoUsed: async () => [], graceMs: 0, only: fresh }).catch(() => undefined);
+    throw error;
+  }
+  options.onProgress?.({ kind: "done", id: source.id });
+}
+
+/** Documents, then the record that needs them and the layers, then the names that need the record. */
+async function writeDocuments(
+  layout: StoreLayout,
+  records: Records,
+  source: ImageSource,
+  { claim, tarBytes, names }: { claim: Claim; tarBytes: ReadonlyMap<Digest, number>; names: readonly string[] },
+): Promise<void> {
+  const { id } = source;
   const manifest = source.manifest(tarBytes);
   await claim.add([digestFileName(manifest.digest)]);
   const scratch = layout.directory("tmp");
-  await writeDurably(layout.blob(source.id), source.configBytes, scratch);
+  await writeDurably(layout.blob(id), source.configBytes, scratch);
   await writeDurably(layout.blob(manifest.digest), manifest.bytes, scratch);
-  const known = await records.image(source.id);
-  const importedAt = known?.importedAt ?? new Date().toISOString();
-  await records.writeImage({ version: 1, id: source.id, manifest: manifest.digest, diffIds: [...diffIds], importedAt });
-  for (const name of options.names) {
-    await records.writeName({ version: 1, name, id: source.id, manifest: manifest.digest });
-  }
-  options.onProgress?.({ kind: "done", id: source.id });
+  const importedAt = (await records.image(id))?.importedAt ?? new Date().toISOString();
+  await records.writeImage({
+    version: 1,
+    id,
+    manifest: manifest.digest,
+    diffIds: [...source.config.diffIds],
+    importedAt,
+  });
+  for (const name of names) await records.writeName({ version: 1, name, id, manifest: manifest.digest });
 }
 
 function checkSource(source: ImageSource): void {
@@ -75,12 +96,13 @@ function checkSource(source: ImageSource): void {
   }
 }
 
+/** Returns the layers that were fetched, with the bytes of their tars. */
 async function fetchMissing(
   layout: StoreLayout,
   source: ImageSource,
   options: PutOptions,
-  tarBytes: Map<Digest, number>,
-): Promise<void> {
+): Promise<Map<Digest, number>> {
+  const tarBytes = new Map<Digest, number>();
   const { onProgress } = options;
   const blobBytes = source.layers.reduce((sum, layer) => sum + layer.blobBytes, 0);
   onProgress?.({ kind: "resolved", id: source.id, layers: source.layers.length, blobBytes });
@@ -94,7 +116,7 @@ async function fetchMissing(
         await touchFile(layout.layer(layer.diffId));
       }
     }
-    if (missing.length === 0) return;
+    if (missing.length === 0) return tarBytes;
     await fetchLayers(layout, missing, options, tarBytes);
   }
   throw new StoreError("layers vanish from the image store as fast as they are pulled: who removes them?");
