@@ -156,7 +156,8 @@ export class Updater implements AsyncDisposable {
     else if (agent.memory.attempt !== undefined) fields["version"] = agent.memory.attempt.target.version;
     if ("note" in phase && phase.note !== undefined) fields["note"] = phase.note;
     // A machine at rest asks every few minutes; that is no news.
-    const isRoutine = phase.state === "checking" || (phase.state === "idle" && before === "checking");
+    const isRoutine =
+      (phase.state === "checking" && before === "idle") || (phase.state === "idle" && before === "checking");
     if (isRoutine) this.#deps.logger.debug("state", fields);
     else this.#deps.logger.info("state", fields);
   }

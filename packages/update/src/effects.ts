@@ -248,7 +248,7 @@ export class Effects {
     return this.#inTurn(async () => {
       try {
         const isHeld = await this.#ports.lock.resume(AbortSignal.any([this.#lockWait.signal, this.#stop]));
-        if (!isHeld) this.#ports.logger.info("no reboot lock is held from before the boot");
+        this.#ports.logger.debug("reboot lock from before the start", { isHeld });
       } catch (error) {
         if (this.#stop.aborted) return;
         this.#ports.logger.warn("the reboot lock could not be taken up again", { error });
