@@ -21,9 +21,10 @@ import {
 import type { MachineProvider, MachineSpec } from "../port.ts";
 import { checkServices, openServices, type ServiceAddress, type Services, serviceAddress } from "../services/open.ts";
 import { checkSpecs } from "../spec.ts";
-import type { Acceleration } from "./arguments.ts";
+import { type Acceleration, machineArguments } from "./arguments.ts";
 import { deviceArguments, type HostLink, hostSideAddress, macAddress } from "./cards.ts";
 import { hasBootEntries } from "./direct.ts";
+import { addMachineArguments } from "./disk/loader-arguments.ts";
 import { prepareDisk } from "./disk/prepare.ts";
 import { VolatileDisk } from "./disk/volatile-disk.ts";
 import type { Unflushed } from "./disk/write-cache.ts";
@@ -187,20 +188,28 @@ export class QemuProvider implements MachineProvider {
     await mkdir(directory, { recursive: true });
     const files = machineFiles(directory);
     const mac = { peer: macAddress(0, index), host: macAddress(1, index) };
-    await prepareDisk(image, files.disk, options.diskMiB);
+    const firmware = options.firmware ?? "direct";
+    const vm = {
+      acceleration: this.#acceleration,
+      cpus: options.cpus ?? defaultCpus(this.#acceleration, nodes.length),
+      memoryMiB: options.memoryMiB ?? MEMORY_MIB,
+      machineId: spec.machineId,
+      hostname: spec.name,
+    };
+    await prepareDisk(image, files.disk, {
+      sizeMiB: options.diskMiB,
+      // What QEMU tells the kernels that it loads, others must read from the disk.
+      change: firmware === "direct" ? undefined : (copy) => addMachineArguments(copy, machineArguments(vm)),
+    });
     const volatile = options.disk === "volatile-cache" ? await VolatileDisk.open(files.disk, files.nbd) : undefined;
     if (volatile !== undefined) this.#disks.push(volatile);
     await this.#hub.addPort(spec.name, files.hub);
     const inNamespace = this.#network === undefined ? [] : ["nsenter", `--net=/run/netns/${this.#network.plan.hub}`];
     const power = new QemuPower({
-      firmware: options.firmware ?? "direct",
+      firmware,
       program: [...inNamespace, ...dieWithParent(), qemu],
       vm: {
-        acceleration: this.#acceleration,
-        cpus: options.cpus ?? defaultCpus(this.#acceleration, nodes.length),
-        memoryMiB: options.memoryMiB ?? MEMORY_MIB,
-        machineId: spec.machineId,
-        hostname: spec.name,
+        ...vm,
         fwCfg: await this.#writeConfig(directory, node, nodes, mac, link),
         extra: deviceArguments(mac, link),
       },
