@@ -1,6 +1,6 @@
 /** The target of `rel="next"` of a Link header, as it was given (mostly relative); undefined when there is none. RFC 8288. */
 export function parseNextLink(header: string): string | undefined {
-  const links = /<([^<>]{1,4096})>((?:\s*;\s*[a-zA-Z0-9*_-]+\s*(?:=\s*(?:"[^"]{0,1024}"|[^\s",;]{1,1024}))?)*)/g;
+  const links = /<([^<>]{1,4096})>((?:\s*;\s*[a-zA-Z0-9*_-]+(?:\s*=\s*(?:"[^"]{0,1024}"|[^\s",;]{1,1024}))?)*)/g;
   for (const match of header.slice(0, 16 * 1024).matchAll(links)) {
     const rel = /;\s*rel\s*=\s*(?:"([^"]*)"|([^\s",;]+))/i.exec(match[2] ?? "");
     const names = (rel?.[1] ?? rel?.[2] ?? "").toLowerCase().split(/\s+/);
