@@ -1,7 +1,7 @@
 import { chmod, mkdir, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { tempDir } from "@keelson/testkit";
 import { describe, expect, it } from "vitest";
 import { directoryChecks } from "./directories.ts";
@@ -35,6 +35,7 @@ describe("directories of checks", () => {
       "wanted.d/30-c": "exit 1",
       "40-gone": "exit 1",
       "50-replaced": "exit 1",
+      README: "exit 1",
       ".hidden": "exit 1",
       "backup~": "exit 1",
     });
@@ -52,6 +53,16 @@ describe("directories of checks", () => {
       "failed: exited with 1",
       "skipped",
     ]);
+  });
+
+  it("those of the image are checks, and pass where their machine is one", async () => {
+    const shipped = join(import.meta.dirname, "../../../../image/rootfs/usr/lib/keelson/checks.d");
+    const checks = await found([shipped]);
+    expect(checks.map((c) => [c.name, c.isRequired])).toEqual([
+      ["10-clock", false],
+      ["10-var-writable", true],
+    ]);
+    expect(await look(checks[0] as Check)).toBe("passed");
   });
 
   it("keeps the last ten lines, and does not wait for what hangs or leaves children", async () => {

@@ -11,7 +11,8 @@ export const CHECK_TIMEOUT_MS = 60_000;
 
 /**
  * Executables of `<dir>`, `<dir>/required.d` (must pass) and `<dir>/wanted.d` (may fail), greenboot's names. A file of a later
- * directory replaces one of the same name; a link to /dev/null takes it away. Exit code 0 passes, 77 skips (as automake and
+ * directory replaces one of the same name; a link to /dev/null takes it away; README, hidden and backup files are none.
+ * Exit code 0 passes, 77 skips (as automake and
  * kola have it), all else fails.
  *
  * Required checks must look at this machine only: one that needs a name server or a far host turns that host's bad day
@@ -47,7 +48,7 @@ async function namesOf(directory: string): Promise<string[]> {
     throw error;
   });
   return entries
-    .filter((entry) => !entry.isDirectory() && !entry.name.startsWith(".") && !entry.name.endsWith("~"))
+    .filter((entry) => !entry.isDirectory() && !/^\.|^README|~$/.test(entry.name))
     .map((entry) => entry.name)
     .toSorted();
 }
