@@ -5,6 +5,8 @@ import { OstreeCorruptError, OstreeFormatError } from "../core/errors.ts";
 import type { FileHeader } from "../core/objects.ts";
 import { ChunkReader } from "./chunk-reader.ts";
 
+const INFLATE_CHUNK_BYTES = 128 * 1024;
+
 /** A `.filez` that is being read: the content can be read once. */
 export interface FilezContent {
   readonly header: FileHeader;
@@ -37,7 +39,7 @@ async function exactly(reader: ChunkReader, length: number): Promise<Uint8Array>
 }
 
 async function* inflate(reader: ChunkReader, size: number): AsyncGenerator<Uint8Array, void, undefined> {
-  const inflater = createInflateRaw({ chunkSize: 64 * 1024 });
+  const inflater = createInflateRaw({ chunkSize: Math.max(64, Math.min(size, INFLATE_CHUNK_BYTES)) });
   pipeline(Readable.from(reader.rest()), inflater, () => {});
   let left = size;
   try {

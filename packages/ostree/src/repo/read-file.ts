@@ -81,7 +81,8 @@ function readSmallFilez(path: string, checksum: Checksum): FileContent {
     if ((header.mode & S_IFMT) === S_IFLNK) return;
     try {
       // One more byte than expected, so that too much is seen as such.
-      const limit = { maxOutputLength: size + 1 };
+      // In one piece: zlib's default of 16 KiB is too much for most files and too little for others.
+      const limit = { maxOutputLength: size + 1, chunkSize: Math.max(64, size + 1) };
       const compressed = bytes.subarray(start);
       const content =
         size <= SYNC_INFLATE_BYTES_MAX ? inflateRawSync(compressed, limit) : await inflateAsync(compressed, limit);

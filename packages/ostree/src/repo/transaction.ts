@@ -13,7 +13,19 @@ import type { ContentSource, Repo, RepoTransaction, TransactionStats } from "./p
 import { refPath, writeRef } from "./refs.ts";
 import { spaceError } from "./space.ts";
 import type { Stage } from "./stage.ts";
-import { type WrittenFile, writeArchive, writeBare, writeMetadataFile } from "./write-object.ts";
+import {
+  type WrittenFile,
+  writeArchiveBytes,
+  writeArchiveStream,
+  writeBareBytes,
+  writeBareStream,
+  writeMetadataFile,
+} from "./write-object.ts";
+
+interface WriteFileOptions {
+  readonly expected?: Checksum;
+  readonly size?: number;
+}
 
 interface Staged {
   readonly path: string;
@@ -50,7 +62,12 @@ export class FsTransaction implements RepoTransaction {
   }
 
   async has(type: ObjectType, checksum: Checksum): Promise<boolean> {
-    return this.#staged.has(`${checksum}.${type}`) || (await this.#context.repo.has(type, checksum));
+    return this.#hasNow(type, checksum);
+  }
+
+  #hasNow(type: ObjectType, checksum: Checksum): boolean {
+    if (this.#staged.has(`${checksum}.${type}`)) return true;
+    return lstatSync(this.#context.repo.objectPath(type, checksum), { throwIfNoEntry: false }) !== undefined;
   }
 
   async writeMetadata(type: Exclude<ObjectType, "file">, bytes: Uint8Array, expected?: Checksum): Promise<Checksum> {
@@ -67,7 +84,7 @@ export class FsTransaction implements RepoTransaction {
     const checksum = sha256(bytes);
     if (expected !== undefined) expectChecksum(`${type} object`, checksum, expected);
     validateMetadataObject(type, bytes);
-    if (!(await this.has(type, checksum))) this.#stageMetadata(type, checksum, bytes);
+    if (!this.#hasNow(type, checksum)) this.#stageMetadata(type, checksum, bytes);
     return checksum;
   }
 
@@ -83,30 +100,16 @@ export class FsTransaction implements RepoTransaction {
     this.#metadataWritten++;
   }
 
-  async writeFile(
-    header: FileHeader,
-    content: ContentSource,
-    options: { readonly expected?: Checksum; readonly size?: number } = {},
-  ): Promise<Checksum> {
+  async writeFile(header: FileHeader, content: ContentSource, options: WriteFileOptions = {}): Promise<Checksum> {
     this.#checkOpen();
-    if (content instanceof Uint8Array) {
-      // Hashing is cheap beside writing, and most of a new version's files are there already.
-      const checksum = fileChecksum(header, content);
-      checkWritten({ checksum, size: content.length }, options);
-      if (await this.has("file", checksum)) return checksum;
-    }
+    if (content instanceof Uint8Array) return await this.#writeBytes(header, content, options);
     const path = this.#temporaryPath();
     let kept = false;
     try {
-      const written = await this.#writeTemporary(path, header, this.#metered(content));
+      const written = await this.#writeStream(path, header, this.#metered(content));
       this.#checkOpen();
       checkWritten(written, options);
-      kept = !(await this.has("file", written.checksum));
-      if (kept) {
-        this.#keep(path, "file", written.checksum);
-        this.#filesWritten++;
-        this.#contentBytes += written.size;
-      }
+      kept = this.#keepFile(path, written);
       return written.checksum;
     } catch (cause) {
       throw spaceError(this.#context.repo.path, cause);
@@ -115,33 +118,59 @@ export class FsTransaction implements RepoTransaction {
     }
   }
 
-  async #writeTemporary(path: string, header: FileHeader, content: ContentSource): Promise<WrittenFile> {
+  /** Hashing is cheap beside writing, and most of a new version's files are there already. */
+  async #writeBytes(header: FileHeader, content: Uint8Array, options: WriteFileOptions): Promise<Checksum> {
     const { repo } = this.#context;
-    if (repo.mode === "bare") return await writeBare(path, header, content);
-    return await writeArchive(path, header, content, repo.config.zlibLevel);
+    const written = { checksum: fileChecksum(header, content), size: content.length };
+    checkWritten(written, options);
+    if (this.#hasNow("file", written.checksum)) return written.checksum;
+    this.#spend(content.length);
+    const path = this.#temporaryPath();
+    let kept = false;
+    try {
+      if (repo.mode === "bare") writeBareBytes(path, header, content);
+      else await writeArchiveBytes(path, header, content, repo.config.zlibLevel);
+      this.#checkOpen();
+      kept = this.#keepFile(path, written);
+    } catch (cause) {
+      throw spaceError(repo.path, cause);
+    } finally {
+      if (!kept) rmSync(path, { force: true });
+    }
+    return written.checksum;
+  }
+
+  async #writeStream(path: string, header: FileHeader, content: AsyncIterable<Uint8Array>): Promise<WrittenFile> {
+    const { repo } = this.#context;
+    if (repo.mode === "bare") return await writeBareStream(path, header, content);
+    return await writeArchiveStream(path, header, content, repo.config.zlibLevel);
   }
 
   /** Counts content against the space that may be used. */
-  #metered(content: ContentSource): ContentSource {
-    const spend = (bytes: number) => {
-      this.#budget -= bytes;
-      if (this.#budget >= 0) return;
-      const { path, config } = this.#context.repo;
-      throw new OstreeSpaceError(`writing more to ${path} would leave less free space than its config reserves`, {
-        minFreeSpacePercent: config.minFreeSpacePercent,
-        minFreeSpaceSize: config.minFreeSpaceSize,
-      });
-    };
-    if (content instanceof Uint8Array) {
-      spend(content.length);
-      return content;
+  #spend(bytes: number): void {
+    this.#budget -= bytes;
+    if (this.#budget >= 0) return;
+    const { path, config } = this.#context.repo;
+    throw new OstreeSpaceError(`writing more to ${path} would leave less free space than its config reserves`, {
+      minFreeSpacePercent: config.minFreeSpacePercent,
+      minFreeSpaceSize: config.minFreeSpaceSize,
+    });
+  }
+
+  async *#metered(content: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+    for await (const chunk of content) {
+      this.#spend(chunk.length);
+      yield chunk;
     }
-    return (async function* () {
-      for await (const chunk of content) {
-        spend(chunk.length);
-        yield chunk;
-      }
-    })();
+  }
+
+  /** False when somebody else wrote it meanwhile. */
+  #keepFile(path: string, { checksum, size }: WrittenFile): boolean {
+    if (this.#hasNow("file", checksum)) return false;
+    this.#keep(path, "file", checksum);
+    this.#filesWritten++;
+    this.#contentBytes += size;
+    return true;
   }
 
   setRef(ref: string, checksum: Checksum | undefined): void {

@@ -17,7 +17,6 @@ import { OstreeCorruptError } from "../core/errors.ts";
 import { type Checksum, type FileHeader, S_IFLNK, S_IFMT } from "../core/objects.ts";
 import { FileHasher, fileChecksum } from "./hash.ts";
 import { writeXattrs } from "./native.ts";
-import type { ContentSource } from "./port.ts";
 
 /** Compressing more than this is left to libuv's pool. */
 const SYNC_DEFLATE_BYTES_MAX = 4 * 1024;
@@ -44,21 +43,40 @@ export function applyHeader(fd: number, path: string, header: FileHeader): void 
   futimesSync(fd, new Date(), 0);
 }
 
-/** Writes a bare repository's file to `path`, which must not exist. */
-export async function writeBare(path: string, header: FileHeader, content: ContentSource): Promise<WrittenFile> {
-  const hasher = new FileHasher(header);
+/** Writes a bare repository's file, whose checksum is known, to `path`, which must not exist. */
+export function writeBareBytes(path: string, header: FileHeader, content: Uint8Array): void {
   if ((header.mode & S_IFMT) === S_IFLNK) {
-    await expectEmpty(content);
     symlinkSync(header.symlinkTarget, path);
     if (header.uid !== process.getuid?.() || header.gid !== process.getgid?.()) {
       lchownSync(path, header.uid, header.gid);
     }
     writeXattrs(path, header.xattrs);
+    return;
+  }
+  const fd = openSync(path, "wx", 0o600);
+  try {
+    writeAll(fd, content);
+    applyHeader(fd, path, header);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Writes a bare repository's file to `path`, which must not exist. */
+export async function writeBareStream(
+  path: string,
+  header: FileHeader,
+  content: AsyncIterable<Uint8Array>,
+): Promise<WrittenFile> {
+  const hasher = new FileHasher(header);
+  if ((header.mode & S_IFMT) === S_IFLNK) {
+    await expectEmpty(content);
+    writeBareBytes(path, header, new Uint8Array());
     return { checksum: hasher.digest(), size: 0 };
   }
   const fd = openSync(path, "wx", 0o600);
   try {
-    for await (const chunk of chunksOf(content)) {
+    for await (const chunk of content) {
       hasher.update(chunk);
       writeAll(fd, chunk);
     }
@@ -69,47 +87,49 @@ export async function writeBare(path: string, header: FileHeader, content: Conte
   return { checksum: hasher.digest(), size: hasher.bytes };
 }
 
-async function expectEmpty(content: ContentSource): Promise<void> {
-  for await (const chunk of chunksOf(content)) {
+async function expectEmpty(content: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const chunk of content) {
     if (chunk.length > 0) throw new OstreeCorruptError("a symlink has no content");
   }
 }
 
-function chunksOf(content: ContentSource): AsyncIterable<Uint8Array> | Iterable<Uint8Array> {
-  return content instanceof Uint8Array ? [content] : content;
-}
-
-/** Writes an archive's file to `path`, which must not exist. */
-export async function writeArchive(
+/** Writes an archive's file, whose checksum is known, to `path`, which must not exist. */
+export async function writeArchiveBytes(
   path: string,
   header: FileHeader,
-  content: ContentSource,
+  content: Uint8Array,
   level: number,
-): Promise<WrittenFile> {
-  if ((header.mode & S_IFMT) === S_IFLNK) await expectEmpty(content);
-  else if (!(content instanceof Uint8Array)) return await writeArchiveStream(path, header, content, level);
-  const body = (header.mode & S_IFMT) === S_IFLNK ? new Uint8Array() : (content as Uint8Array);
-  const checksum = fileChecksum(header, body);
-  const head = encodeZlibFileHeader(header, body.length);
-  const compressed =
-    body.length <= SYNC_DEFLATE_BYTES_MAX ? deflateRawSync(body, { level }) : await deflateAsync(body, { level });
+): Promise<void> {
+  const head = encodeZlibFileHeader(header, content.length);
+  // Upstream writes nothing after a symlink's header.
+  const body = (header.mode & S_IFMT) === S_IFLNK ? undefined : await deflated(content, level);
   const fd = openSync(path, "wx", 0o644);
   try {
     writeAll(fd, head);
-    // Upstream writes nothing after a symlink's header.
-    if ((header.mode & S_IFMT) !== S_IFLNK) writeAll(fd, compressed);
+    if (body !== undefined) writeAll(fd, body);
   } finally {
     closeSync(fd);
   }
-  return { checksum, size: body.length };
 }
 
-async function writeArchiveStream(
+async function deflated(content: Uint8Array, level: number): Promise<Uint8Array> {
+  return content.length <= SYNC_DEFLATE_BYTES_MAX
+    ? deflateRawSync(content, { level })
+    : await deflateAsync(content, { level });
+}
+
+/** Writes an archive's file to `path`, which must not exist. */
+export async function writeArchiveStream(
   path: string,
   header: FileHeader,
   content: AsyncIterable<Uint8Array>,
   level: number,
 ): Promise<WrittenFile> {
+  if ((header.mode & S_IFMT) === S_IFLNK) {
+    await expectEmpty(content);
+    await writeArchiveBytes(path, header, new Uint8Array(), level);
+    return { checksum: fileChecksum(header, new Uint8Array()), size: 0 };
+  }
   const hasher = new FileHasher(header);
   async function* hashed() {
     for await (const chunk of content) {
