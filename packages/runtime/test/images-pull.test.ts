@@ -61,6 +61,7 @@ it("finds images by name, short id and digests; a name moves to the new image, t
   expect((await store.get(name)).id).toBe(v2.config);
   expect((await store.get(v1.config)).names).toEqual([]);
   expect((await store.get(v1.config.slice(7, 19))).id).toBe(v1.config);
+  expect((await store.get(v1.config.slice(0, 19).replace(":", "-"))).id).toBe(v1.config);
   expect((await store.get(v1.manifest)).id).toBe(v1.config);
   expect((await store.get(`${name}@${v2.manifest}`)).id).toBe(v2.config);
   await expect(store.get("nothing")).rejects.toMatchObject({ code: "ERR_IMAGE_NOT_FOUND" });

@@ -226,7 +226,9 @@ export class ImageStore {
     } else {
       const named = findName(nameOrId, names);
       if (named !== undefined && ids.includes(named.id)) return named.id;
-      const short = ids.filter((id) => /^[0-9a-f]{4,64}$/.test(nameOrId) && id.startsWith(`sha256:${nameOrId}`));
+      // `rkt` prints ids as `sha256-<hex>`.
+      const hex = /^(?:sha256[-:])?([0-9a-f]{4,64})$/.exec(nameOrId)?.[1];
+      const short = hex === undefined ? [] : ids.filter((id) => id.startsWith(`sha256:${hex}`));
       if (short.length === 1 && short[0] !== undefined) return short[0];
       if (short.length > 1) {
         throw new ImageNotFoundError(`${nameOrId} is the beginning of several ids: ${short.join(", ")}`, { nameOrId });
