@@ -86,26 +86,22 @@ describe("directories of checks", () => {
 });
 
 describe("systemd", () => {
-  const answer = (state: string, failed = "") =>
-    systemdCheck(async (args) => (args[0] === "show" ? failed : `${state}\n`));
-  const unit = (id: string, path: string) => `Id=${id}\nFragmentPath=${path}\n`;
+  const answer = (state: string, ...failed: [id: string, path: string][]) =>
+    systemdCheck(async ([verb, , ...args]) => {
+      if (verb === "is-system-running") return `${state}\n`;
+      if (verb === "list-units") return failed.map(([id]) => `${id} loaded failed failed What it is\n`).join("");
+      expect(args).toEqual(["--", ...failed.map(([id]) => id)]);
+      return failed.map(([id, path]) => `Id=${id}\nFragmentPath=${path}\n`).join("\n");
+    });
+  const etcd: [string, string] = ["etcd.service", "/usr/lib/systemd/system/etcd.service"];
+  const web: [string, string] = ["web@1.service", "/run/fleet/units/web@1.service"];
   it.each<[string, Check, string]>([
     ["running", answer("running"), "passed"],
     ["still starting", answer("starting"), "failed: the system is starting"],
     ["no answer", answer(""), "failed: the system is unknown"],
-    [
-      "a unit of the image failed",
-      answer(
-        "degraded",
-        `${unit("etcd.service", "/usr/lib/systemd/system/etcd.service")}\n${unit("web@1.service", "/run/fleet/units/web@1.service")}`,
-      ),
-      "failed: failed: etcd.service",
-    ],
-    [
-      "only a unit of fleet failed",
-      answer("degraded", unit("web@1.service", "/run/fleet/units/web@1.service")),
-      "passed: failed, but not of the image: web@1.service",
-    ],
+    ["a unit of the image failed", answer("degraded", etcd, web), "failed: failed: etcd.service"],
+    ["only a unit of fleet failed", answer("degraded", web), "passed: failed, but not of the image: web@1.service"],
+    ["it has recovered in between", answer("degraded"), "passed"],
   ])("%s", async (_title, check, want) => expect(await look(check)).toBe(want));
 
   it("an empty answer names no unit", () => expect(judgeFailed("")).toEqual({ outcome: "passed", detail: "" }));
