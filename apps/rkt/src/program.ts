@@ -33,7 +33,8 @@ export interface CommandSpec {
   readonly stopAtWords?: number;
   /** Parses its words itself. */
   readonly isRaw?: true;
-  readonly needsRoot?: true;
+  /** May be run by anybody. All else reads what pods were given, secrets too, and so is for root. */
+  readonly isForAll?: true;
   readonly act: (context: Context, flags: ParsedFlags, argv: readonly string[]) => Promise<number>;
 }
 
@@ -62,7 +63,6 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     text: "Gets the images, prepares a pod and becomes it: signals and the exit status are the app's. In a service of systemd\nit is the service's main process.\n\nExample:\n  rkt run --net=default --port=80-tcp:8080 registry.example/web:1 --memory=64Mi -- --verbose",
     flags: {},
     isRaw: true,
-    needsRoot: true,
     act: async (context, _, argv) => await run(context, argv),
   },
   prepare: {
@@ -71,7 +71,6 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     text: "Gets the images and prepares a pod; prints its uuid.\n\nExample:\n  rkt run-prepared $(rkt prepare --quiet registry.example/web:1)",
     flags: {},
     isRaw: true,
-    needsRoot: true,
     act: async (context, _, argv) => await prepare(context, argv),
   },
   "run-prepared": {
@@ -79,7 +78,6 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     summary: "run a pod that was prepared",
     text: "Runs a prepared pod, as run does. A pod runs once.\n\nExample:\n  rkt run-prepared --detach 3190ce65",
     flags: { detach: { kind: "switch", short: "d", help: "return when the pod runs, in services of its own" } },
-    needsRoot: true,
     act: async (context, flags) => await runPrepared(context, flags.words, flags.is("detach")),
   },
   list: {
@@ -159,7 +157,6 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     text: "Runs a command beside an app, in its namespaces and cgroup; ends with its exit status.\n\nExample:\n  rkt exec web cat /etc/hosts",
     flags: APP,
     stopAtWords: 1,
-    needsRoot: true,
     act: async (context, flags) =>
       await enter(context, flags.words, { ...optional("app", flags.one("app")), fallback: [] }),
   },
@@ -169,7 +166,6 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     text: "As exec, with /bin/sh where no command is given.\n\nExample:\n  rkt enter web",
     flags: APP,
     stopAtWords: 1,
-    needsRoot: true,
     act: async (context, flags) =>
       await enter(context, flags.words, { ...optional("app", flags.one("app")), fallback: ["/bin/sh"] }),
   },
@@ -178,7 +174,6 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     summary: "stop pods",
     text: "Sends the stop signal, waits as long as each app was given, then kills.\n\nExample:\n  rkt stop web",
     flags: { ...UUID_FILE, force: { kind: "switch", help: "kill at once" } },
-    needsRoot: true,
     act: async (context, flags) =>
       await stop(context, flags.words, {
         isForced: flags.is("force"),
@@ -190,7 +185,6 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     summary: "remove pods that do not run",
     text: "Removes pods and all that they wrote. Running ones are refused.\n\nExample:\n  rkt rm web",
     flags: UUID_FILE,
-    needsRoot: true,
     act: async (context, flags) => await remove(context, flags.words, flags.one("uuid-file")),
   },
   gc: {
@@ -202,7 +196,6 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
       "expire-prepared": { kind: "value", hint: "TIME", help: "how long a prepared pod may wait (default: 24h)" },
       "mark-only": { kind: "switch", help: "remove nothing" },
     },
-    needsRoot: true,
     act: async (context, flags) => {
       noWords("gc", flags);
       const time = (name: string, fallback: string) => parseDuration(`--${name}`, flags.one(name) ?? fallback);
@@ -223,7 +216,6 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
       "pull-policy": { kind: "value", hint: "new|update", help: "only when missing, or ask the registry (default)" },
       "insecure-options": { kind: "value", hint: "LIST", repeats: true, help: "http: allow plain HTTP" },
     },
-    needsRoot: true,
     act: async (context, flags) =>
       await fetchImages(context, flags.words, {
         isFull: flags.is("full"),
@@ -244,7 +236,6 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     summary: "remove images that no pod needs",
     text: "Removes images by id (or its beginning) or name.\n\nExample:\n  rkt image rm registry.example/web:1",
     flags: {},
-    needsRoot: true,
     act: async (context, flags) => await removeImages(context, flags.words),
   },
   "image gc": {
@@ -252,7 +243,6 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     summary: "remove images that nobody uses",
     text: "Removes images that no pod needs and that were not used for a while.\n\nExample:\n  rkt image gc --grace-period=24h",
     flags: { "grace-period": { kind: "value", hint: "TIME", help: "since the last use (default: 24h)" } },
-    needsRoot: true,
     act: async (context, flags) => {
       noWords("image gc", flags);
       return await collectImages(context, parseDuration("--grace-period", flags.one("grace-period") ?? "24h"));
@@ -265,6 +255,7 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     flags: {
       keep: { kind: "switch", help: "render what is in /etc/containers/systemd and its like into /var/lib/rkt/units" },
     },
+    isForAll: true,
     act: async (context, flags) => {
       if (!flags.is("keep")) return await generate(context, flags.words);
       noWords("generate --keep", flags);
@@ -301,7 +292,7 @@ export async function runProgram(argv: readonly string[], io: Io, isRoot: boolea
     const isPlain = spec.isRaw !== true && spec.stopAtWords === undefined;
     if (words[0] === "--help" || words[0] === "-h" || (isPlain && words.includes("--help")))
       return help(io, name.split(" "), false);
-    if (spec.needsRoot === true && !isRoot) throw new CommandError(`rkt ${name} has to be run as root`);
+    if (spec.isForAll !== true && !isRoot) throw new CommandError(`rkt ${name} has to be run as root`);
     const flags = parseFlags(spec.isRaw === true ? {} : spec.flags, spec.isRaw === true ? [] : words, spec.stopAtWords);
     return await spec.act(makeContext(io, isRoot, directoryOf(globals)), flags, words);
   } catch (error) {

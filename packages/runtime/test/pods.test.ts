@@ -327,13 +327,13 @@ describe.skipIf(problem !== undefined)("pods under real systemd", () => {
     const argv = ["--unit=db", "--net=host", "busybox", "--name=app", "--", "sleep", "1000"];
     const first = await machine.ok<{ uuid: string; plan: PodPlan }>("prepare", ...argv);
     const unit =
-      "[Service]\nType=exec\nPrivateMounts=yes\nKillMode=mixed\nTimeoutStopSec=1\nExecStart=/usr/lib/rkt/rt-exec /var/lib/rkt/names/%N app\nExecStopPost=-/usr/lib/rkt/rt-stop /var/lib/rkt/names/%N app\n";
+      "[Service]\nType=exec\nPrivateMounts=yes\nKillMode=mixed\nTimeoutStopSec=1\nExecStart=/usr/lib/rkt/rt-exec /var/lib/rkt/pods/named/%N app\nExecStopPost=-/usr/lib/rkt/rt-stop /var/lib/rkt/pods/named/%N app\n";
     await machine.sh(
       `printf '${unit.replaceAll("\n", "\\n").replaceAll("%", "%%")}' >/run/systemd/system/db.service; systemctl daemon-reload; systemctl start db`,
     );
     expect(await status("db")).toMatchObject({ uuid: first.uuid, state: "running", apps: [{ isRunning: true }] });
     const second = await machine.ok<{ uuid: string }>("prepare", ...argv.with(-1, "2000"));
-    expect(await machine.sh("readlink /var/lib/rkt/names/db")).toBe(`../pods/run/${second.uuid}`);
+    expect(await machine.sh("readlink /var/lib/rkt/pods/named/db")).toBe(`../run/${second.uuid}`);
     expect((await status(first.uuid)).state).toBe("exited garbage");
     await machine.sh("systemctl restart db");
     await eventually(async () =>
@@ -373,7 +373,8 @@ describe.skipIf(problem !== undefined)("pods under real systemd", () => {
         "for e in /var/lib/rkt/pods/embryo/*; do [ -d $e ] && mv $e /var/lib/rkt/pods/garbage/; done; true",
       );
       await machine.ok("gc", "0");
-      const rest = "cd /var/lib/rkt/pods && ls embryo prepare garbage | grep -v :; readlink /var/lib/rkt/names/killed";
+      const rest =
+        "cd /var/lib/rkt/pods && ls embryo prepare garbage | grep -v :; readlink /var/lib/rkt/pods/named/killed";
       expect(`${step}: ${await machine.sh(rest)}`).toBe(`${step}: `);
     }
     expect(new Set(states)).toEqual(new Set(["embryo", "aborted prepare", "prepared"]));
@@ -381,7 +382,7 @@ describe.skipIf(problem !== undefined)("pods under real systemd", () => {
   });
 
   it("refuses what cannot be, and changes nothing", async () => {
-    const before = await machine.sh("find /var/lib/rkt/pods /var/lib/rkt/names | sort");
+    const before = await machine.sh("find /var/lib/rkt/pods | sort");
     for (const [argv, message] of [
       [["--volume=a,kind=host,source=/nonexistent", "busybox"], "the source of a is not there"],
       [["--set-env-file=/nonexistent", "busybox"], "cannot be read"],
@@ -393,7 +394,7 @@ describe.skipIf(problem !== undefined)("pods under real systemd", () => {
     ] as const) {
       expect((await machine.do("prepare", ...argv)).error).toContain(message);
     }
-    expect(await machine.sh("find /var/lib/rkt/pods /var/lib/rkt/names | sort")).toBe(before);
+    expect(await machine.sh("find /var/lib/rkt/pods | sort")).toBe(before);
     // What only the start can find out: the pod has exited then, and says why.
     expect(await ended(await start("--net=host", "busybox", "--exec=/nonexistent"))).toMatchObject({
       result: "exit-code",

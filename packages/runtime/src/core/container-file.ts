@@ -275,7 +275,7 @@ export function renderContainerUnit(name: string, text: string): string {
     file.others.filter((option) => option.section === wanted).map(({ raw }) => (raw.endsWith("\n") ? raw : `${raw}\n`));
   const has = (wanted: string, key: string) =>
     file.others.some((option) => option.section === wanted && option.name === key);
-  const pod = "/var/lib/rkt/names/%N";
+  const pod = "/var/lib/rkt/pods/named/%N";
   const line = ([key, value]: UnitSetting) => `${key}=${value}\n`;
   const service: UnitSetting[] = [
     ["Type", "exec"],

@@ -42,7 +42,7 @@ export class PodStore {
 
   /** Makes the directories that are missing. */
   async open(): Promise<void> {
-    await makeDirectories(this.root, ["names", "volumes", ...PHASES.map((phase) => `pods/${phase}`)], 0o711);
+    await makeDirectories(this.root, ["pods/named", "volumes", ...PHASES.map((phase) => `pods/${phase}`)], 0o711);
   }
 
   path(phase: Phase, uuid: string): string {
@@ -176,7 +176,7 @@ export class PodStore {
   async named(name: string): Promise<string | undefined> {
     if (name.includes("/") || name === "" || name.length > 200) return undefined;
     try {
-      const uuid = (await readlink(join(this.root, "names", name))).split("/").at(-1) ?? "";
+      const uuid = (await readlink(join(this.root, "pods", "named", name))).split("/").at(-1) ?? "";
       return UUID.test(uuid) ? uuid : undefined;
     } catch (error) {
       if (
@@ -195,28 +195,28 @@ export class PodStore {
       throw new PodError(`the name ${name} belongs to pod ${owner}: remove it first (rkt rm ${name})`);
     if (owner !== undefined) await this.releaseName(name, owner);
     try {
-      await symlink(`../pods/run/${uuid}`, join(this.root, "names", name));
+      await symlink(`../run/${uuid}`, join(this.root, "pods", "named", name));
     } catch (error) {
       if (isThere(error)) throw new PodError(`the name ${name} was taken just now`);
       throw error;
     }
-    await syncDirectory(join(this.root, "names"));
+    await syncDirectory(join(this.root, "pods", "named"));
   }
 
   /** Gives a name to another pod, at once. */
   async moveName(name: string, uuid: string): Promise<void> {
-    await replaceLink(join(this.root, "names", name), `../pods/run/${uuid}`);
+    await replaceLink(join(this.root, "pods", "named", name), `../run/${uuid}`);
   }
 
   /** Takes a name away if it still is that pod's. */
   async releaseName(name: string, uuid: string): Promise<void> {
-    if ((await this.named(name)) === uuid) await rm(join(this.root, "names", name), { force: true });
+    if ((await this.named(name)) === uuid) await rm(join(this.root, "pods", "named", name), { force: true });
   }
 
   /** Every name and the uuid behind it. */
   async names(): Promise<Map<string, string>> {
     const result = new Map<string, string>();
-    for (const name of await namesIn(join(this.root, "names"))) {
+    for (const name of await namesIn(join(this.root, "pods", "named"))) {
       const uuid = await this.named(name);
       if (uuid !== undefined) result.set(name, uuid);
     }
