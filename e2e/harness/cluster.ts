@@ -34,11 +34,7 @@ export class TestCluster implements AsyncDisposable {
     const startedMs = performance.now();
     try {
       const machines = await provider.start(makeSpecs(`e2e-${kind}`, count));
-      const cluster = new TestCluster(kind, provider, machines, await mkdtemp(join(tmpdir(), "keelson-e2e-")));
-      await cluster.waitForMachines(
-        machines.map((m) => m.spec.name),
-        180_000,
-      );
+      const cluster = await TestCluster.of(kind, provider, machines);
       process.stdout.write(
         `${kind}: ${count} machines formed a cluster in ${((performance.now() - startedMs) / 1000).toFixed(1)} s\n`,
       );
@@ -48,6 +44,16 @@ export class TestCluster implements AsyncDisposable {
       await provider[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  /** A cluster of machines that were started elsewhere; waits as {@link start} does. */
+  static async of(kind: Kind, provider: MachineProvider, machines: readonly Machine[]): Promise<TestCluster> {
+    const cluster = new TestCluster(kind, provider, machines, await mkdtemp(join(tmpdir(), "keelson-e2e-")));
+    await cluster.waitForMachines(
+      machines.map((m) => m.spec.name),
+      180_000,
+    );
+    return cluster;
   }
 
   get #pollMs(): number {

@@ -37,3 +37,28 @@ export function readMarks(lines: readonly string[]): {
     longestGapS: Math.max(0, ...gaps),
   };
 }
+
+/** A unit that runs a container of an image in the host's network, and whatever its life it ends with the machine. */
+export function containerUnit(image: string, fleet: readonly string[] = []): string {
+  return `[Unit]
+Description=A container of ${image}
+
+[Service]
+ExecStart=/usr/bin/rkt run --net=host --insecure-options=http ${image} --memory=64Mi
+Restart=on-failure
+RestartSec=5
+TimeoutStartSec=180
+${fleet.length > 0 ? `\n[X-Fleet]\n${fleet.join("\n")}\n` : ""}`;
+}
+
+/** Like a database: appends to a file below /var for as long as it runs, and syncs it. */
+export function databaseUnit(): string {
+  return `[Unit]
+Description=Appends and syncs
+
+[Service]
+StateDirectory=database
+ExecStart=/bin/sh -c 'while :; do date +%%s >>/var/lib/database/log && sync /var/lib/database/log; sleep 5; done'
+Restart=on-failure
+`;
+}
