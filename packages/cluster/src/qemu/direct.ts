@@ -16,16 +16,23 @@ export interface DirectBoot {
   readonly initramfs: string;
   /** Its command line, as the entry says. */
   readonly options: string;
+  readonly deployment: string;
+  /** What kernel and initramfs must hash to (`bootChecksum`). */
+  readonly bootcsum: string;
 }
 
 /**
  * The boot loader of machines whose kernel QEMU loads: reads what the disk's ESP says, decides as the real loaders do
  * (`decideBoot`), writes the counted try back in one sector, and copies kernel and initramfs to `directory`. To be called
- * while no QEMU has the disk.
+ * while no QEMU has the disk. Without `count`, only tells what would boot.
  *
  * @throws ClusterError, BootStateError when the disk cannot be booted
  */
-export async function decideDirectBoot(disk: string, directory: string): Promise<DirectBoot> {
+export async function decideDirectBoot(
+  disk: string,
+  directory: string,
+  options: { readonly count: boolean } = { count: true },
+): Promise<DirectBoot> {
   await using file = await open(disk, "r+");
   const read: ReadAt = async (offset, length) => {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, offset);
@@ -41,7 +48,7 @@ export async function decideDirectBoot(disk: string, directory: string): Promise
   }
   const state = readBootState({ entryFiles, grubenv: await fat.read(ESP_PATHS.grubenv) });
   const { entry, next } = decideBoot(state, "direct");
-  if (next !== state) {
+  if (next !== state && options.count) {
     const place = await fat.locate(ESP_PATHS.grubenv);
     if (place === undefined) throw new ClusterError(`the ESP has no ${ESP_PATHS.grubenv} to count tries in`);
     const sector = encodeGrubenv(grubenvFromView(next.grub)).subarray(0, SECTOR_BYTES);
@@ -61,6 +68,8 @@ export async function decideDirectBoot(disk: string, directory: string): Promise
     kernel: await copy(paths.kernel, "vmlinuz"),
     initramfs: await copy(paths.initramfs, "initramfs"),
     options: entry.options,
+    deployment: entry.deployment,
+    bootcsum: entry.bootcsum,
   };
 }
 

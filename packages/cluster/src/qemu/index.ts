@@ -8,6 +8,7 @@ export {
   type VmOptions,
 } from "./arguments.ts";
 export { type CreateQemuProviderOptions, createQemuProvider } from "./create.ts";
+export { type DirectBoot, decideDirectBoot } from "./direct.ts";
 export { type Unflushed } from "./disk/write-cache.ts";
 export { probeAcceleration } from "./kvm.ts";
 export { QemuMachine, type VmEvent } from "./machine.ts";

@@ -8,6 +8,8 @@ import { NOTHING_LOST } from "../power.ts";
 import { waitFor } from "../wait.ts";
 import { bootTimes } from "./console.ts";
 import { DebugChannel } from "./debug-channel.ts";
+import type { VolatileDisk } from "./disk/volatile-disk.ts";
+import type { Unflushed } from "./disk/write-cache.ts";
 import { type VmEnd, VmProcess } from "./vm-process.ts";
 
 const LOG_BYTES_MAX = 1 << 20;
@@ -37,6 +39,8 @@ export interface QemuMachineOptions {
   readonly spec: MachineSpec;
   readonly directory: string;
   readonly power: VmPower;
+  /** Its disk, when that has a volatile cache. */
+  readonly volatile: VolatileDisk | undefined;
   readonly etcdUrl: string;
   readonly fleetUrl: string;
   readonly urlOf: (port: number) => string;
@@ -259,6 +263,30 @@ export class QemuMachine implements Machine {
     const { unflushedWrites, lostWrites, tornWrites } = session.report;
     this.#tell("power-cut", `${unflushedWrites} writes not flushed, ${lostWrites} lost, ${tornWrites} torn`);
     return session.report;
+  }
+
+  /** Writes and flushes of the disk that were recorded so far (see `recordDisk`). */
+  get diskRequests(): number {
+    return this.#options.volatile?.recorded ?? 0;
+  }
+
+  /**
+   * Makes the disk as a power cut after the first `count` recorded requests would have left it; recording ends. So one run
+   * gives as many power cuts as are wanted.
+   *
+   * @throws MachineStateError unless the machine is stopped, ClusterError when there are not so many requests
+   */
+  async rewindDisk(count: number, unflushed: Unflushed, random: () => number): Promise<PowerCutReport> {
+    this.#need("stopped", "rewind the disk of");
+    const { volatile } = this.#options;
+    if (volatile === undefined) throw new ClusterError(`the disk of ${this.name} is not recorded`);
+    volatile.stopRecording();
+    return await volatile.rewind(count, unflushed, random);
+  }
+
+  /** Path of its disk on the host: raw. To be looked at only while the machine is stopped. */
+  get diskPath(): string {
+    return this.#files.disk;
   }
 
   async restart(): Promise<void> {

@@ -63,6 +63,8 @@ export interface QemuProviderOptions {
   readonly unflushed?: Unflushed;
   /** Numbers from 0 up to 1, for what chance decides. Default `Math.random`. */
   readonly random?: () => number;
+  /** Whether all that is written to the disks is kept, for {@link QemuMachine.rewindDisk}; needs `volatile-cache`. */
+  readonly recordDisk?: boolean;
   /** Size of the machines' disks; default that of the image. */
   readonly diskMiB?: number;
   /** `tap` (default for root) or `user`: see {@link HostLink}. */
@@ -203,6 +205,7 @@ export class QemuProvider implements MachineProvider {
     });
     const volatile = options.disk === "volatile-cache" ? await VolatileDisk.open(files.disk, files.nbd) : undefined;
     if (volatile !== undefined) this.#disks.push(volatile);
+    if (options.recordDisk === true) await volatile?.startRecording();
     await this.#hub.addPort(spec.name, files.hub);
     const inNamespace = this.#network === undefined ? [] : ["nsenter", `--net=/run/netns/${this.#network.plan.hub}`];
     const power = new QemuPower({
@@ -226,6 +229,7 @@ export class QemuProvider implements MachineProvider {
       spec,
       directory,
       power,
+      volatile,
       etcdUrl: urlOf(ETCD_CLIENT_PORT),
       fleetUrl: urlOf(FLEET_PORT),
       urlOf,

@@ -86,6 +86,26 @@ describe.skipIf(problem !== undefined)("QEMU's client", () => {
     expect(await io("read -P 2 0 64k")).not.toContain("failed");
   });
 
+  it("makes the disk again as it was at any request", async () => {
+    await io("write -P 9 0 4k", "flush");
+    await disk.startRecording();
+    await io("write -P 1 0 4k", "flush", "write -P 2 4k 4k", "write -P 3 8k 4k", "flush");
+    const last = disk.recorded;
+    disk.stopRecording();
+    await io("write -P 8 0 64k", "flush");
+    const seen: string[] = [];
+    for (let count = 0; count <= last; count++) {
+      await disk.rewind(count, "lose", Math.random);
+      const text = await io("read -v 0 1", "read -v 4k 1", "read -v 8k 1");
+      seen.push([...text.matchAll(/^0[0-9a-f]+: {2}([0-9a-f]{2})/gm)].map((match) => match[1]).join(" "));
+    }
+    // qemu-io flushes at its end, too.
+    expect([...new Set(seen)]).toEqual(["09 00 00", "01 00 00", "01 02 03"]);
+    await disk.rewind(4, "keep", Math.random);
+    expect(await io("read -P 3 8k 4k")).not.toContain("failed");
+    await expect(disk.rewind(last + 1, "keep", Math.random)).rejects.toThrow(/are recorded/);
+  });
+
   it("is refused what is beyond the end", async () => {
     await expect(io("write 64M 4k")).rejects.toThrow();
   });
