@@ -1,7 +1,6 @@
 import type { ServerResponse } from "node:http";
 import { gzipSync } from "node:zlib";
 import { type MadeEntry, makeTar } from "@keelson/oci/testing";
-import { tempDir } from "@keelson/testkit";
 import { describe, expect, it } from "vitest";
 import {
   digestOf,
@@ -13,7 +12,7 @@ import {
   ordinaryImage,
 } from "./images/make-image.ts";
 import { responded, sendBlob, startRegistry, type TestRegistry } from "./images/registry.ts";
-import { snapshot, testStore } from "./images/store-helpers.ts";
+import { memoryDir, snapshot, testStore } from "./images/store-helpers.ts";
 
 /** A registry that means harm: each trick is refused with its reason, and the store is byte for byte what it was. */
 
@@ -337,7 +336,7 @@ function breakAfter(response: ServerResponse, bytes: Uint8Array, count: number):
 
 describe("a hostile registry", () => {
   it.each(Object.entries(TRICKS))("%s", async (_title, trick) => {
-    await using dir = await tempDir("hostile");
+    await using dir = await memoryDir("hostile");
     const image = trick.image ?? ordinaryImage("evil");
     await using registry = await startRegistry({ good: ordinaryImage("good"), latest: image });
     using opened = await testStore(dir.join("store"));
@@ -369,7 +368,7 @@ describe("a hostile registry", () => {
   });
 
   it("a dead server is unreachable", async () => {
-    await using dir = await tempDir("dead");
+    await using dir = await memoryDir("dead");
     using opened = await testStore(dir.join("store"));
     const before = await snapshot(dir.path);
     await expect(opened.store.pull("127.0.0.1:1/app")).rejects.toMatchObject({
@@ -380,7 +379,7 @@ describe("a hostile registry", () => {
   });
 
   it("a server that says nothing is given up", async () => {
-    await using dir = await tempDir("silent");
+    await using dir = await memoryDir("silent");
     await using registry = await startRegistry();
     registry.misbehave = () => true;
     using opened = await testStore(dir.join("store"), { idleMs: 50, retries: 1 });

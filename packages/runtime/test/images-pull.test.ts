@@ -1,11 +1,10 @@
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { tempDir } from "@keelson/testkit";
 import { expect, it } from "vitest";
 import { type CredentialStore, type ImageProgress, RegistryConfig, readImageFile } from "../src/image/index.ts";
 import { digestOf, INDEX_TYPE, MANIFEST_TYPE, makeImage, ordinaryImage } from "./images/make-image.ts";
 import { responded, type Seen, sendBlob, startRegistry } from "./images/registry.ts";
-import { snapshot, testStore } from "./images/store-helpers.ts";
+import { memoryDir, snapshot, testStore } from "./images/store-helpers.ts";
 
 const web: CredentialStore = {
   find: (host) => (host.startsWith("127.") ? { kind: "basic", username: "web", password: "pw" } : undefined),
@@ -13,7 +12,7 @@ const web: CredentialStore = {
 const BASIC = `Basic ${Buffer.from("web:pw").toString("base64")}`;
 
 it("pulls an image, tells how far it is, and fetches nothing twice", async () => {
-  await using dir = await tempDir("pull");
+  await using dir = await memoryDir("pull");
   await using registry = await startRegistry({ v1: ordinaryImage("v1"), v2: ordinaryImage("v2") });
   using opened = await testStore(dir.join("store"));
   const events: ImageProgress[] = [];
@@ -40,7 +39,7 @@ it("pulls an image, tells how far it is, and fetches nothing twice", async () =>
 });
 
 it("fetches an image once for several that want it at the same time", async () => {
-  await using dir = await tempDir("together");
+  await using dir = await memoryDir("together");
   await using registry = await startRegistry({ latest: ordinaryImage() });
   using opened = await testStore(dir.join("store"));
   const images = await Promise.all([0, 1, 2].map(() => opened.store.pull(`${registry.host}/app`)));
@@ -49,7 +48,7 @@ it("fetches an image once for several that want it at the same time", async () =
 });
 
 it("finds images by name, short id and digests; a name moves to the new image, the old one stays by its id", async () => {
-  await using dir = await tempDir("names");
+  await using dir = await memoryDir("names");
   const [v1, v2] = [ordinaryImage("v1"), ordinaryImage("v2")];
   await using registry = await startRegistry({ latest: v1 });
   using opened = await testStore(dir.join("store"));
@@ -71,7 +70,7 @@ it("finds images by name, short id and digests; a name moves to the new image, t
 });
 
 it("chooses from an index by platform", async () => {
-  await using dir = await tempDir("index");
+  await using dir = await memoryDir("index");
   const images = ["arm64", "amd64"].map((architecture) =>
     makeImage([{ entries: [{ name: architecture }] }], { changeConfig: (config) => ({ ...config, architecture }) }),
   );
@@ -100,7 +99,7 @@ it.each([
   ["takes up a broken transfer where it broke", true],
   ["skips what it has when the range is ignored", false],
 ])("%s", async (_title, knowsRanges) => {
-  await using dir = await tempDir("resume");
+  await using dir = await memoryDir("resume");
   const image = ordinaryImage();
   await using registry = await startRegistry({ latest: image });
   const digest = image.layers[0] ?? "";
@@ -130,7 +129,7 @@ function breakAt(response: ServerResponse, bytes: Uint8Array, start: number, end
 }
 
 it("waits as it is told by 429, and then goes on", async () => {
-  await using dir = await tempDir("wait");
+  await using dir = await memoryDir("wait");
   await using registry = await startRegistry({ latest: ordinaryImage() });
   let refusals = 2;
   registry.misbehave = (_request, response) => {
@@ -145,7 +144,7 @@ it("waits as it is told by 429, and then goes on", async () => {
 });
 
 it("keeps complete layers when the network fails, so that the next try has them", async () => {
-  await using dir = await tempDir("partial");
+  await using dir = await memoryDir("partial");
   const image = ordinaryImage();
   await using registry = await startRegistry({ latest: image });
   registry.misbehave = (request, response) =>
@@ -162,7 +161,7 @@ it("keeps complete layers when the network fails, so that the next try has them"
 });
 
 it("can be stopped at any time", async () => {
-  await using dir = await tempDir("abort");
+  await using dir = await memoryDir("abort");
   const image = ordinaryImage();
   await using registry = await startRegistry({ latest: image });
   registry.misbehave = (request) => request.url?.includes("/blobs/") === true; // never answered
@@ -201,7 +200,7 @@ async function startElsewhere(
 }
 
 it("follows a redirect, and tells nobody else who it is", async () => {
-  await using dir = await tempDir("redirect");
+  await using dir = await memoryDir("redirect");
   const image = ordinaryImage();
   await using elsewhere = await startElsewhere((url, response) =>
     sendBlob(image.blobs.get(url.slice(1)) ?? new Uint8Array(0), undefined, response),
@@ -222,7 +221,7 @@ it("follows a redirect, and tells nobody else who it is", async () => {
 });
 
 it("gives no credentials to a host that it was redirected to and that asks for them", async () => {
-  await using dir = await tempDir("redirect-401");
+  await using dir = await memoryDir("redirect-401");
   await using elsewhere = await startElsewhere(
     (_url, response) => void response.writeHead(401, { "www-authenticate": 'Basic realm="x"' }).end(),
   );
@@ -238,7 +237,7 @@ it("gives no credentials to a host that it was redirected to and that asks for t
 });
 
 it("tries mirrors first, and never with the registry's credentials", async () => {
-  await using dir = await tempDir("mirror");
+  await using dir = await memoryDir("mirror");
   const image = ordinaryImage();
   await using broken = await startRegistry();
   await using mirror = await startRegistry({ latest: image });
@@ -277,7 +276,7 @@ it("tries mirrors first, and never with the registry's credentials", async () =>
 });
 
 it("gets one token for all requests, again when it has expired, and by identity token", async () => {
-  await using dir = await tempDir("token");
+  await using dir = await memoryDir("token");
   const image = ordinaryImage();
   await using registry = await startRegistry({ latest: image });
   let valid = "t1";
@@ -313,7 +312,7 @@ it("gets one token for all requests, again when it has expired, and by identity 
 });
 
 it("says where to put a login when there is none", async () => {
-  await using dir = await tempDir("login");
+  await using dir = await memoryDir("login");
   await using registry = await startRegistry();
   registry.misbehave = (_request, response) =>
     responded(response.writeHead(401, { "www-authenticate": 'Basic realm="x"' }).end());

@@ -1,6 +1,9 @@
 import { createHash } from "node:crypto";
-import { readdir, readFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { TempDir } from "@keelson/testkit";
 import {
   type CredentialStore,
   type ImageStore,
@@ -9,6 +12,16 @@ import {
   RegistryClient,
   type RegistryConfig,
 } from "../../src/image/index.ts";
+
+/** A directory in memory: these tests make a hundred stores, and none has to survive a power cut. */
+export async function memoryDir(label: string): Promise<TempDir> {
+  const path = await mkdtemp(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), `keelson-${label}-`));
+  return {
+    path,
+    join: (...names) => join(path, ...names),
+    [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }),
+  };
+}
 
 /** All files of a directory with the hashes of their contents; equal before and after means that nothing was left behind. */
 export async function snapshot(root: string): Promise<string[]> {
