@@ -215,6 +215,32 @@ describe("dead holders", () => {
     expect(await semaphore.resume("m1")).toBeUndefined();
   });
 
+  it("an unlock of its last life that is still on its way does not end the hold of the next", async () => {
+    const late: (() => Promise<unknown>)[] = [];
+    const store = new Proxy(world.store, {
+      get:
+        (target, name) =>
+        (...args: unknown[]) => {
+          const call = () =>
+            (target[name as keyof typeof target] as (...all: unknown[]) => Promise<unknown>).apply(target, args);
+          const isUnlock =
+            name === "commit" &&
+            JSON.stringify(args[1], (_, v: unknown) => (typeof v === "bigint" ? String(v) : v)).includes("delete");
+          if (!isUnlock) return call();
+          late.push(call);
+          return new Promise(() => {}); // the machine dies before there is an answer
+        },
+    });
+    const hold = await world.semaphore({ store }).lock("m1");
+    void hold.release();
+    await world.clock.settle();
+    expect(late).toHaveLength(1);
+    const next = await semaphore.resume("m1");
+    expect(await late[0]?.()).toMatchObject({ isCommitted: false });
+    expect(await next?.confirm()).toBe(true);
+    expect((await semaphore.status()).holders).toMatchObject([{ id: "m1", kind: "alive" }]);
+  });
+
   it("unlocking a living holder by hand is seen by its next confirm", async () => {
     const hold = await semaphore.lock("m1");
     await world.semaphore().unlock("m1");

@@ -13,8 +13,8 @@ it.skipIf(upstreamMissing !== undefined)(
     const quorum = new EtcdMembers({ client, connect, selfEndpoint: etcd.endpoints[0] });
     const seen = await quorum.look();
     const shown = seen.members.map(({ name, isHealthy, isVoter }) => `${name} ${isHealthy} ${isVoter}`);
-  expect(shown.toSorted()).toEqual(["m1 true true", "m2 true true", "m3 true true"]);
-  expect(seen.self).toBe(seen.members.find(({ name }) => name === "m1")?.id);
+    expect(shown.toSorted()).toEqual(["m1 true true", "m2 true true", "m3 true true"]);
+    expect(seen.self).toBe(seen.members.find(({ name }) => name === "m1")?.id);
     expect((await new EtcdMembers({ client, connect, selfName: "m2" }).look()).self).toMatch(/^[0-9a-f]{16}$/);
 
     const semaphore = new Semaphore({ store: new EtcdLockStore(client) });

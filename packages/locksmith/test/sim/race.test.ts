@@ -1,7 +1,7 @@
 import { type Prng, type Trace, withSeeds } from "@keelson/testkit";
 import { describe, expect, it } from "vitest";
-import type { Condition, Entry, LockStore, Write } from "./store/port.ts";
-import { SimCluster, type SimCounts } from "./testing/sim-cluster.ts";
+import type { Condition, Entry, LockStore, Write } from "../../src/store/port.ts";
+import { SimCluster, type SimCounts } from "../../src/testing/sim-cluster.ts";
 
 const SAFETY_MS = 1_200_000;
 const LIVENESS_MS = 7_200_000;
