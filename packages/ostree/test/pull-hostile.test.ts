@@ -577,6 +577,24 @@ describe("a pull that is cut off", () => {
     expect(result.bytesTransferred).toBeLessThan(BIG.length + 512 * 1024);
   });
 
+  it("begins again where the server has no ranges, or none from there", async () => {
+    for (const status of [200, 416]) {
+      const large = await commitFiles(remote, { "usr/big": BIG });
+      await signCommit(remote, large, keys.privateKey);
+      let asked = 0;
+      await using server = await serveStatic(remote.path, (path, request, response) => {
+        const bytes = path.endsWith(".filez") ? file(path) : undefined;
+        if (bytes === undefined || bytes.length < 1024 * 1024) return false;
+        if (asked++ === 0) response.writeHead(200).write(bytes.subarray(0, 1_500_000), () => response.destroy());
+        else if (request.headers.range !== undefined && status === 416) response.writeHead(416).end();
+        else response.writeHead(200).end(bytes);
+        return true;
+      });
+      expect((await pull(await freshRepo(), options(server, { commit: large }))).commit).toBe(large);
+      expect(asked).toBe(status === 416 ? 3 : 2);
+    }
+  });
+
   it("does not fetch again what arrived", async () => {
     const repo = await freshRepo();
     let allowed = 5;

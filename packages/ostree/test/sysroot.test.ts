@@ -371,11 +371,12 @@ describe("what is removed", () => {
     expect((await readdir(deployDir)).toSorted()).toEqual([one.id, `${one.id}.origin`]);
   });
 
-  it("leaves the two newest when nobody says what is needed", async () => {
+  it("leaves the two newest, and one that is staged, when nobody says what is needed", async () => {
     const sysroot = await sysrootWith([v1, v2, v3]);
     for (const commit of [v1, v2, v3]) await deploy(sysroot, commit);
+    await sysroot.stage(v1, { origin: ORIGIN });
     await sysroot.cleanup();
-    expect(ids(sysroot)).toEqual([`${v3}.0`, `${v2}.0`]);
+    expect(ids(sysroot)).toEqual([`${v1}.1`, `${v3}.0`, `${v2}.0`]);
   });
 
   it("keeps a commit that is about to be staged", async () => {

@@ -158,6 +158,8 @@ export class HttpSource implements Disposable {
       const { statusCode: status = 0 } = response;
       if (status === 200 || (status === 206 && from > 0 && startsAt(response, from))) return response;
       passOver(response);
+      // It broke after the last byte, or the server's copy is another now: what is known is passed over.
+      if (status === 416 && from > 0) return await this.#request(url, 0, fresh);
       if (status === 404 || status === 410) return undefined;
       if (status < 300 || status > 399) throw badStatus(url.href, status, response.headers["retry-after"]);
       target = this.#redirected(url, target, response.headers.location);

@@ -10,7 +10,7 @@ import { removeDeployment, removeLeftovers } from "./remove.ts";
 export interface CleanupOptions {
   /**
    * Deployments, by id: all that a boot entry points to, be it the default, the one to roll back to or a trial. Commits, by
-   * checksum: their objects stay, and deployments of them. Without it, the two newest finalized deployments stay.
+   * checksum: their objects stay, and deployments of them. Without it, the newest staged and the two newest finalized deployments stay.
    */
   readonly keep?: readonly string[];
 }
@@ -49,12 +49,11 @@ export async function cleanupSysroot(
   return { undeployed: doomed.map(({ id }) => id), leftovers, objectsDeleted, bytesFreed };
 }
 
-/** What a caller that says nothing most likely needs: what is to be booted next, and what was before. */
+/** What a caller that says nothing most likely needs: what is being made, what is to be booted next, and what was before. */
 function newestIds(deployments: readonly FoundDeployment[]): string[] {
-  return deployments
-    .filter(({ staged }) => !staged)
-    .slice(0, 2)
-    .map(({ id }) => id);
+  const staged = deployments.filter((deployment) => deployment.staged);
+  const finalized = deployments.filter((deployment) => !deployment.staged);
+  return [...staged.slice(0, 1), ...finalized.slice(0, 2)].map(({ id }) => id);
 }
 
 /** Refs of deployments that are gone, and of remotes' commits that no deployment uses; branches made here stay. */
