@@ -1,6 +1,6 @@
 import { promisify } from "node:util";
 import { constants, zstdDecompress } from "node:zlib";
-import { decodeFileHeader, decodeHeaderLength } from "../core/decode.ts";
+import { decodeCommit, decodeDirTree, decodeFileHeader, decodeHeaderLength } from "../core/decode.ts";
 import {
   DELTA_PREFIX_BYTES,
   type DeltaHeader,
@@ -60,10 +60,9 @@ export async function applyDelta(
   const reader = new DeltaReader(source, options);
   try {
     const header = await readHeader(repo, reader, options.to);
+    const run: Run = { repo, transaction, reader, needed: new Set([`${header.to}.commit`]) };
     let written = 0;
-    for (const object of header.objects) {
-      if (await applyObject(repo, transaction, reader, object)) written++;
-    }
+    for (const object of header.objects) if (await applyObject(run, object)) written++;
     await reader.expectEnd();
     await own?.commit();
     const { from, to, objects } = header;
@@ -86,15 +85,23 @@ async function readHeader(repo: Repo, reader: DeltaReader, wanted: Checksum | un
   return header;
 }
 
-/** False when the object is there already: its parts are passed over. */
-async function applyObject(
-  repo: Repo,
-  transaction: RepoTransaction,
-  reader: DeltaReader,
-  object: DeltaObject,
-): Promise<boolean> {
+interface Run {
+  readonly repo: Repo;
+  readonly transaction: RepoTransaction;
+  readonly reader: DeltaReader;
+  /** Objects that what came so far needs: parents stand before what they hold, and nothing else may come. */
+  readonly needed: Set<string>;
+}
+
+/** False when the object is there already. */
+async function applyObject(run: Run, object: DeltaObject): Promise<boolean> {
   const { type, checksum } = object;
-  if (await transaction.has(type, checksum)) {
+  const { repo, transaction, reader } = run;
+  if (!run.needed.has(`${checksum}.${type}`)) {
+    throw new OstreeDeltaError(`the delta holds a ${type} object that its commit does not need`, { type, checksum });
+  }
+  const present = await transaction.has(type, checksum);
+  if (present && type === "file") {
     for (const part of object.parts) await reader.exactly(part.stored);
     return false;
   }
@@ -102,7 +109,7 @@ async function applyObject(
   try {
     const content = new ChunkReader(partsOf(object, reader, base));
     if (type === "file") await writeFile(transaction, content, checksum);
-    else await transaction.writeMetadata(type, await content.upTo(totalSize(object.parts)), checksum);
+    else await writeMetadata(run, type, await content.upTo(totalSize(object.parts)), checksum);
   } catch (cause) {
     if (cause instanceof OstreeCorruptError || cause instanceof OstreeFormatError) {
       throw new OstreeDeltaError(`the delta's ${type} object ${checksum} is damaged`, { type, checksum }, { cause });
@@ -111,7 +118,25 @@ async function applyObject(
   } finally {
     await base?.close();
   }
-  return true;
+  return !present;
+}
+
+/** Also when it is there already, since it says what else may come. */
+async function writeMetadata(
+  { transaction, needed }: Run,
+  type: Exclude<DeltaObject["type"], "file">,
+  bytes: Uint8Array,
+  checksum: Checksum,
+): Promise<void> {
+  await transaction.writeMetadata(type, bytes, checksum);
+  if (type === "commit") {
+    const { rootTree, rootMeta } = decodeCommit(bytes);
+    needed.add(`${rootTree}.dirtree`).add(`${rootMeta}.dirmeta`);
+  } else if (type === "dirtree") {
+    const { files, dirs } = decodeDirTree(bytes);
+    for (const [, file] of files) needed.add(`${file}.file`);
+    for (const [, tree, meta] of dirs) needed.add(`${tree}.dirtree`).add(`${meta}.dirmeta`);
+  }
 }
 
 async function openBase(repo: Repo, { type, checksum }: DeltaObject, base: Checksum): Promise<BaseWindow> {

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { zstdCompressSync } from "node:zlib";
 import { tempDir } from "@keelson/testkit";
 import fc from "fast-check";
 import { expect, it } from "vitest";
@@ -7,13 +8,16 @@ import {
   type DeltaHeader,
   DICTIONARY_BYTES_MAX,
   decodeDeltaHeader,
+  decodeDeltaPrefix,
   encodeDeltaHeader,
   PART_BYTES_MAX,
 } from "../core/delta-format.ts";
+import { encodeDirMeta } from "../core/encode.ts";
 import { OstreeDeltaError } from "../core/errors.ts";
 import type { Checksum } from "../core/objects.ts";
 import { commitTree } from "../repo/commit-tree.ts";
 import { fsck } from "../repo/fsck.ts";
+import { sha256 } from "../repo/hash.ts";
 import { walkCommit } from "../repo/load.ts";
 import { initRepo } from "../repo/open.ts";
 import type { Repo } from "../repo/port.ts";
@@ -128,6 +132,30 @@ it("refuses a delta that does not fit, and leaves the way open for loose objects
   expect(await node.has("commit", to)).toBe(false);
   // Loose objects still complete it.
   await apply(bytes);
+  await expectWhole(node, to);
+});
+
+it("refuses an object that the commit does not need, so that nobody can fill the disk with it", async () => {
+  await using dir = await tempDir();
+  const { server, node, from, to } = await pairOf(dir.path, FILES, { ...FILES, "usr/bin/app.js": changed });
+  const bytes = readFileSync((await generateDelta(server, from, to)).path);
+  const length = decodeDeltaPrefix(bytes.subarray(0, DELTA_PREFIX_BYTES));
+  const header = decodeDeltaHeader(bytes.subarray(DELTA_PREFIX_BYTES, DELTA_PREFIX_BYTES + length));
+  const body = bytes.subarray(DELTA_PREFIX_BYTES + length);
+  const extra = encodeDirMeta({ uid: 1, gid: 2, mode: 0o040700, xattrs: [] });
+  const frame = zstdCompressSync(extra);
+  const parts = [{ dictionaryOffset: 0, dictionaryLength: 0, size: extra.length, stored: frame.length }];
+  const stuffed = encodeDeltaHeader({
+    ...header,
+    objects: [...header.objects, { type: "dirmeta", checksum: sha256(extra), parts }],
+  });
+  await expect(applyDelta(node, inChunks(Buffer.concat([stuffed, body, frame]), 500))).rejects.toThrow(/does not need/);
+  expect(await node.has("dirmeta", sha256(extra))).toBe(false);
+  // Taken up again after a crash, what is there already still says what it needs.
+  const again = await node.transaction();
+  await again.writeMetadata("commit", await server.readMetadata("commit", to));
+  await again.commit();
+  await applyDelta(node, inChunks(bytes, 500));
   await expectWhole(node, to);
 });
 
