@@ -8,6 +8,7 @@ import { bundleProgram } from "./support/bundle.ts";
 import { update } from "./support/crash-update.ts";
 import { fastDir } from "./support/fast-dir.ts";
 import { commitImage } from "./support/images.ts";
+import { type StaticServer, serveStatic } from "./support/static-server.ts";
 import { listTree } from "./support/trees.ts";
 
 // A program updates a sysroot and is killed with SIGKILL before, or in the middle of, a change of the file system that a seed
@@ -17,6 +18,7 @@ import { listTree } from "./support/trees.ts";
 const POINTS = 40;
 const CHILD = join(dirname(fileURLToPath(import.meta.url)), "support/crash-child.ts");
 let program: string;
+let server: StaticServer;
 
 let dir: TempDir;
 let template: string;
@@ -37,7 +39,8 @@ beforeAll(async () => {
   program = await bundleProgram(CHILD, dir.join("crash-child.mjs"));
   template = dir.join("template");
   await mkdir(template);
-  const source = await initRepo(join(template, "source"), { mode: "archive" });
+  const source = await initRepo(dir.join("source"), { mode: "archive" });
+  server = await serveStatic(source.path);
   const v0 = await commitImage(source, "v0", { files: { "usr/lib/old": "goes with v0\n" } });
   v1 = await commitImage(source, "v1");
   v3 = await commitImage(source, "v3", { files: { "usr/lib/new": "new\n", "usr/etc/d/new.conf": "new\n" } });
@@ -60,7 +63,10 @@ beforeAll(async () => {
   mergedEtc = await listTree(join(deployDir(root), `${v3}.0`, "etc"));
   await expectDone(root);
 }, 120_000);
-afterAll(async () => await dir[Symbol.asyncDispose]());
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+  await dir[Symbol.asyncDispose]();
+});
 
 async function copyOfTemplate(name: string): Promise<string> {
   const root = dir.join(name);
@@ -71,7 +77,7 @@ async function copyOfTemplate(name: string): Promise<string> {
 async function child(root: string, killAt: number) {
   // The program is the same forty times.
   const env = { ...process.env, NODE_COMPILE_CACHE: dir.join("compile-cache") };
-  return await runProcess(process.execPath, [program, root, v3, cmdline(), String(killAt)], { env });
+  return await runProcess(process.execPath, [program, root, server.url, v3, cmdline(), String(killAt)], { env });
 }
 
 async function expectBootable(root: string): Promise<void> {
@@ -114,7 +120,7 @@ it(`survives SIGKILL at ${POINTS} points of pull, stage, finalize and cleanup`, 
       expect(killed).toMatchObject({ signal: "SIGKILL" });
       await expectBootable(root);
       await using sysroot = await openSysroot(root, { cmdline: cmdline() });
-      await update(sysroot, v3);
+      await update(sysroot, server.url, v3);
       await expectBootable(root);
       await expectDone(root);
       await rm(root, { recursive: true });

@@ -3,9 +3,9 @@ import { syncBuiltinESMExports } from "node:module";
 
 // Run as a program: does an update in a sysroot and kills itself with SIGKILL just before its n-th change of the file system, or
 // in the middle of it. Prints how many changes there were when it gets to its end.
-//   crash-child.ts <root> <commit> <cmdline> <n>
+//   crash-child.ts <root> <url> <commit> <cmdline> <n>
 
-const [root = "", commit = "", cmdline = "", at = ""] = process.argv.slice(2);
+const [root = "", url = "", commit = "", cmdline = "", at = ""] = process.argv.slice(2);
 const killAt = Number(at);
 let changes = 0;
 
@@ -83,5 +83,5 @@ syncBuiltinESMExports();
 
 const { openSysroot } = await import("../../src/index.ts");
 const { update } = await import("./crash-update.ts");
-await update(await openSysroot(root, { cmdline }), commit);
+await update(await openSysroot(root, { cmdline }), url, commit);
 process.stdout.write(`changes=${changes}\n`);
