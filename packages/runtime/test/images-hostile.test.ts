@@ -378,6 +378,28 @@ describe("a hostile registry", () => {
     expect(await snapshot(dir.path)).toEqual(before);
   });
 
+  it.each([
+    ["manifest", "/manifests/"],
+    ["layer", "/blobs/"],
+  ])("a %s that comes byte by byte is given up", async (_title, part) => {
+    await using dir = await memoryDir("trickle");
+    await using registry = await startRegistry({ latest: ordinaryImage() });
+    const timers = new Set<NodeJS.Timeout>();
+    registry.misbehave = (request, response) => {
+      if (request.url?.includes(part) !== true) return false;
+      response.writeHead(200, { "content-type": MANIFEST_TYPE });
+      timers.add(setInterval(() => response.write(" "), 5));
+      return true;
+    };
+    using opened = await testStore(dir.join("store"), { idleMs: 100, retries: 1 });
+    const before = await snapshot(dir.path);
+    const error = await opened.store.pull(`${registry.host}/app`).catch((e: unknown) => e);
+    for (const timer of timers) clearInterval(timer);
+    // A config of so many bytes is too large before it is too slow.
+    expect(error).toMatchObject({ code: expect.stringMatching(/ERR_REGISTRY|ERR_CONTENT/) });
+    expect(await snapshot(dir.path)).toEqual(before);
+  });
+
   it("a server that says nothing is given up", async () => {
     await using dir = await memoryDir("silent");
     await using registry = await startRegistry();

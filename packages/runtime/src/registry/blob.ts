@@ -7,6 +7,8 @@ import type { RegistrySession } from "./session.ts";
 
 /** Breaks of one transfer, however far each try gets. */
 const BREAKS_MAX = 50;
+/** Fewer bytes than this are no progress. */
+const PROGRESS_BYTES = 16 * 1024;
 
 /**
  * The bytes of a blob, as they come. A transfer that breaks is taken up where it broke. The size is checked while bytes come, the digest at the end:
@@ -36,8 +38,8 @@ export async function* readBlob(
     } catch (error) {
       signal?.throwIfAborted();
       if (error instanceof ContentError || error instanceof RegistryError) throw error;
-      // Progress makes up for a break, but not for ever.
-      failures = check.size > before ? 0 : failures + 1;
+      // Progress makes up for a break, but not for ever, and not a trickle.
+      failures = check.size > before + PROGRESS_BYTES ? 0 : failures + 1;
       if (failures > session.retries || breaks >= BREAKS_MAX) {
         throw new RegistryError(
           "unreachable",
@@ -87,7 +89,7 @@ async function open(
 async function* bodyFrom(response: HttpResponse, offset: number): AsyncGenerator<Uint8Array> {
   let skip = response.status === 206 ? 0 : offset;
   try {
-    for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
+    for await (const chunk of response.chunks()) {
       const rest = chunk.subarray(skip);
       skip -= chunk.length - rest.length;
       if (rest.length > 0) yield rest;

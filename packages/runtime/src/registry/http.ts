@@ -20,6 +20,8 @@ export interface HttpResponse {
   readonly headers: IncomingHttpHeaders;
   readonly body: IncomingMessage;
   readonly url: URL;
+  /** The body as it comes. Throws when it breaks off, and when it only trickles: less than 16 KiB in the time that a connection may be idle. */
+  chunks(): AsyncIterable<Uint8Array>;
 }
 
 /** Bounds of {@link HttpTransport}. */
@@ -78,7 +80,8 @@ export class HttpTransport implements Disposable {
       sent.once("response", (message) => {
         // An error before anybody reads would end the process.
         message.on("error", () => {});
-        resolve({ status: message.statusCode ?? 0, headers: message.headers, body: message, url });
+        const chunks = () => paced(message, this.#idleMs);
+        resolve({ status: message.statusCode ?? 0, headers: message.headers, body: message, url, chunks });
       });
       sent.setTimeout(this.#idleMs, () => sent.destroy(new Error(`nothing came for ${this.#idleMs} ms`)));
       sent.once("error", (cause) => {
@@ -90,12 +93,37 @@ export class HttpTransport implements Disposable {
   }
 }
 
+const TRICKLE_BYTES = 16 * 1024;
+
+/** A server that sends a byte now and then would otherwise hold a pull for ever. */
+async function* paced(body: IncomingMessage, windowMs: number): AsyncGenerator<Uint8Array> {
+  const iterator = (body as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
+  let waitedMs = 0;
+  let bytes = 0;
+  try {
+    for (;;) {
+      const started = performance.now();
+      const next = await iterator.next();
+      // Only the server's time counts, not that of our own disk.
+      waitedMs += performance.now() - started;
+      if (next.done === true) return;
+      yield next.value;
+      bytes += next.value.length;
+      if (waitedMs < windowMs) continue;
+      if (bytes < TRICKLE_BYTES) throw new Error(`only ${bytes} bytes came in ${Math.round(waitedMs)} ms`);
+      waitedMs = bytes = 0;
+    }
+  } finally {
+    await iterator.return?.();
+  }
+}
+
 /** Reads a whole body. @throws RegistryError `too-large` beyond `bytesMax`, `unreachable` when the connection breaks */
 export async function readBody(response: HttpResponse, bytesMax: number): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   try {
-    for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
+    for await (const chunk of response.chunks()) {
       size += chunk.length;
       if (size > bytesMax) break;
       chunks.push(chunk);
