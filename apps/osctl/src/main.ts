@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import { formatErrorChain } from "@keelson/types";
 import { Command, CommanderError } from "commander";
+import { growRootCommand } from "./commands/grow-root.ts";
 import { updateCommand } from "./commands/update.ts";
 import type { Io } from "./io.ts";
 
@@ -19,9 +20,10 @@ const io: Io = {
 const program = new Command("osctl").description("builds, runs and updates Keelson OS").version("0.1.0");
 // `osctl build --version 2` is the image's version, not a question for ours.
 program.enablePositionalOptions();
-// On a node it is `osctl update` only, and that must not pay for what builds images.
-if (process.argv[2] !== "update") (await import("./commands/index.ts")).addImageCommands(program, io);
-program.addCommand(updateCommand(io));
+// What a node calls must not pay for what builds images.
+const isForNodes = ["update", "grow-root"].includes(process.argv[2] ?? "");
+if (!isForNodes) (await import("./commands/index.ts")).addImageCommands(program, io);
+program.addCommand(updateCommand(io)).addCommand(growRootCommand(io), { hidden: true });
 for (const command of [program, ...program.commands.flatMap((c) => [c, ...c.commands])]) command.exitOverride();
 
 try {

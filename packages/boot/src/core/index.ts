@@ -23,6 +23,7 @@ export {
 } from "./entry-file.ts";
 export { type EntryName, entryId, formatEntryName, isTries, numberOf, parseEntryName } from "./entry-name.ts";
 export { BootEntryError, BootStateError, EspFullError } from "./errors.ts";
+export { GPT_SECTORS, type GptGrowth, growGpt } from "./gpt-grow.ts";
 export { grubConfig, loaderConf } from "./grub-config.ts";
 export {
   decodeGrubenv,
