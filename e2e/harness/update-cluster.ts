@@ -9,6 +9,12 @@ import { Releases } from "./releases.ts";
 import type { Timeline } from "./timeline.ts";
 import { UpdateServerProcess } from "./update-server.ts";
 
+/**
+ * More patient than other scenarios: beside machines that pull, deploy and boot under emulation, the others get no CPU
+ * for seconds, which must not look like their death.
+ */
+const TIMING = { heartbeatMs: 600, electionMs: 6_000, agentTtlMs: 20_000 };
+
 /** Where the web container answers on each machine. */
 export const WEB_PORT = 8080;
 
@@ -81,6 +87,7 @@ export class UpdateCluster implements AsyncDisposable {
       new QemuProvider({
         image: first.image,
         firmware: options.firmware ?? "direct",
+        timing: TIMING,
         ...(options.disk === undefined ? {} : { disk: options.disk }),
         ...(options.recordDisk === undefined ? {} : { recordDisk: options.recordDisk }),
         ...(options.random === undefined ? {} : { random: options.random }),
