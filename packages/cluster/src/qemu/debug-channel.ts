@@ -4,7 +4,8 @@ import { MachineStateError } from "../errors.ts";
 import type { ExecResult } from "../port.ts";
 import { waitFor } from "../wait.ts";
 
-const CONNECT_TIMEOUT_MS = 20_000;
+/** Ample for a host with no CPU to spare; a QEMU that ended is noticed at once. */
+const CONNECT_TIMEOUT_MS = 120_000;
 /** Time beyond the command's own limit that its answer may take under emulation. */
 const ANSWER_GRACE_MS = 30_000;
 /** timeout(1) of coreutils ended the command. */

@@ -37,7 +37,7 @@ import type { LinkFaults } from "./switch.ts";
 const QEMU = "qemu-system-x86_64";
 /** Unix socket paths are limited to 107 bytes. */
 const DIRECTORY_LENGTH_MAX = 80;
-const BOOT_TIMEOUT_MS = { kvm: 60_000, tcg: 240_000 } as const;
+const BOOT_TIMEOUT_MS = { kvm: 60_000, tcg: 360_000 } as const;
 /** Enough for the update agent, etcd, fleetd and a container of Node; one program takes 60 to 100 MB. */
 const MEMORY_MIB = 768;
 

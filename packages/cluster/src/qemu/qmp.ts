@@ -3,8 +3,9 @@ import { connect, type Socket } from "node:net";
 import { ClusterError } from "../errors.ts";
 import { waitFor } from "../wait.ts";
 
-const CONNECT_TIMEOUT_MS = 20_000;
-const COMMAND_TIMEOUT_MS = 20_000;
+/** Ample for a host with no CPU to spare; a QEMU that ended is noticed at once. */
+const CONNECT_TIMEOUT_MS = 120_000;
+const COMMAND_TIMEOUT_MS = 60_000;
 
 interface QmpMessage {
   readonly return?: unknown;
