@@ -175,6 +175,11 @@ describe("LayerBuilder", () => {
     expect(list(entries, { devices: "keep" })).toContain("/null char 666 0:0 0 x1 1:3");
     expect(list(entries, { devices: "skip" })).toEqual(["/ directory 755 0:0 x2"]);
     expect(() => list([{ name: "d", type: "3" }], { devices: "keep" })).toThrow(/hide a file/);
+    expect(() => list(entries)).toThrow(/must not have/);
+    expect(list([{ name: "./dev/null", type: "3", major: 1, minor: 3 }])).toEqual([
+      "/ directory 755 0:0 x3",
+      "/dev directory 755 0:0 x2",
+    ]);
   });
 
   it("writes content of every length, also with attributes before its end", () => {

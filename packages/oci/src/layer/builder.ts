@@ -150,7 +150,8 @@ export class LayerBuilder implements TarHandler {
     if (kind === "char" && major === 0 && minor === 0) {
       throw new LayerError("device", "a character device 0:0, which would hide a file of a lower layer", entry.name);
     }
-    if (this.#limits.devices === "skip") return void this.#dropped++;
+    const isHidden = this.#limits.devices === "refuse" && splitPath(entry.name)[0] === "dev";
+    if (isHidden || this.#limits.devices === "skip") return void this.#dropped++;
     if (this.#limits.devices === "refuse") {
       throw new LayerError(
         "device",

@@ -1,7 +1,10 @@
 import { isXattrName } from "../erofs/format.ts";
 import { LayerError } from "../errors.ts";
 
-/** What is done with device nodes: refused, left out, or kept. A device node is a way around the container where mounts allow devices. */
+/**
+ * What is done with device nodes: `refuse`, `skip`, or `keep`. A device node is a way around the container where mounts allow devices. Those in /dev,
+ * which old base images have, are left out rather than refused: a container has a /dev of its own and never sees them.
+ */
 export type DevicePolicy = "refuse" | "skip" | "keep";
 
 /** Bounds of a layer. */
