@@ -18,7 +18,7 @@ const HEADER_TYPE = "(ayaya(yayaya(tttt)))";
 /** Content of one part at most: what is in memory at once, with its dictionary. */
 export const PART_BYTES_MAX = 4 * 1024 * 1024;
 /** A dictionary at most. */
-export const DICTIONARY_BYTES_MAX = 12 * 1024 * 1024;
+export const DICTIONARY_BYTES_MAX = 3 * PART_BYTES_MAX;
 /** A file's framed header may come on top of the first part. */
 export const PART_BYTES_LIMIT = PART_BYTES_MAX + 1024 * 1024;
 /** zstd's window, log2: holds a part and its dictionary. */

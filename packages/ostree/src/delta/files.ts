@@ -8,6 +8,9 @@ import type { Repo } from "../repo/port.ts";
 /** Folder of the repository that holds our deltas; upstream's programs do not look at it. */
 export const DELTA_FOLDER = "deltas-keelson";
 
+/** What deltas in the making are called, in `tmp`. */
+export const DELTA_WORK_PREFIX = "keelson-delta-";
+
 /** Path of a delta below the repository, also for a URL: `deltas-keelson/<to>/<from or none>.delta`. */
 export function deltaPath(from: Checksum | undefined, to: Checksum): string {
   checkChecksum(to);
@@ -27,10 +30,16 @@ export async function listDeltas(repo: Repo): Promise<{ readonly from?: Checksum
   return deltas;
 }
 
-/** Removes deltas to commits that are not kept. A delta from a commit that went may still serve those who have it. */
+/**
+ * Removes deltas to commits that are not kept (a delta from a commit that went may still serve those who have it), and what
+ * was left of deltas whose making was killed. The caller has the repository alone, so that none is in the making.
+ */
 export async function pruneDeltas(repo: Repo, isKept: (commit: Checksum) => boolean): Promise<void> {
   for (const { to } of await listDeltas(repo)) {
     if (!isKept(to)) await rm(join(repo.path, DELTA_FOLDER, to), { recursive: true, force: true });
+  }
+  for (const name of await namesIn(join(repo.path, "tmp"))) {
+    if (name.startsWith(DELTA_WORK_PREFIX)) await rm(join(repo.path, "tmp", name), { force: true });
   }
 }
 

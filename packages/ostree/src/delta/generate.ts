@@ -7,7 +7,6 @@ import { constants, zstdCompress } from "node:zlib";
 import {
   type DeltaObject,
   type DeltaPart,
-  DICTIONARY_BYTES_MAX,
   encodeDeltaHeader,
   PART_BYTES_MAX,
   WINDOW_LOG_MAX,
@@ -17,10 +16,11 @@ import type { Checksum } from "../core/objects.ts";
 import { ChunkReader } from "../repo/chunk-reader.ts";
 import { fsyncPath, mkdirDurable } from "../repo/durable.ts";
 import { loadCommit, loadDirTree, walkCommit } from "../repo/load.ts";
+import { lockRepo } from "../repo/lock.ts";
 import type { LooseObject, Repo } from "../repo/port.ts";
 import { writeAll } from "../repo/write-object.ts";
 import { BaseWindow } from "./base.ts";
-import { deltaPath } from "./files.ts";
+import { DELTA_WORK_PREFIX, deltaPath } from "./files.ts";
 
 const compress = promisify(zstdCompress);
 
@@ -28,6 +28,8 @@ const compress = promisify(zstdCompress);
 export interface GenerateDeltaOptions {
   /** zstd's level; large parts take 12 at most. Default 19. */
   readonly level?: number;
+  /** Bytes of a part, and of a dictionary three times as many. Default and most: 4 MiB. */
+  readonly partBytes?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -56,8 +58,10 @@ export async function generateDelta(
   to: Checksum,
   options: GenerateDeltaOptions = {},
 ): Promise<DeltaInfo> {
+  // Shared with writers: no prune may take an object from under it.
+  using _lock = await lockRepo(repo, "shared");
   const path = join(repo.path, deltaPath(from, to));
-  const work = join(repo.path, "tmp", `keelson-delta-${randomBytes(8).toString("hex")}`);
+  const work = join(repo.path, "tmp", DELTA_WORK_PREFIX + randomBytes(8).toString("hex"));
   const objects: DeltaObject[] = [];
   let contentBytes = 0;
   // The header has the sizes of the parts, so that these are written first, beside it.
@@ -173,11 +177,13 @@ async function* writeParts(
   const old = base === undefined ? undefined : await contentOf(repo, type, base);
   const window = old === undefined ? undefined : new BaseWindow(old.content);
   const reader = new ChunkReader(content);
+  const partBytes = Math.min(options.partBytes ?? PART_BYTES_MAX, PART_BYTES_MAX);
   try {
-    for (let at = 0; at === 0 || at < size; at += PART_BYTES_MAX) {
+    for (let at = 0; at === 0 || at < size; at += partBytes) {
       options.signal?.throwIfAborted();
-      const bytes = await reader.upTo(PART_BYTES_MAX);
-      const range = old === undefined ? { offset: 0, length: 0 } : dictionaryRange(at, size, old.size);
+      const bytes = await reader.upTo(partBytes);
+      const middle = Math.min(at + partBytes / 2, size) / size;
+      const range = old === undefined ? { offset: 0, length: 0 } : dictionaryRange(middle, old.size, 3 * partBytes);
       const dictionary = window === undefined ? undefined : await window.range(range.offset, range.length);
       const frame = await compressPart(bytes, dictionary, options.level ?? 19);
       write(frame);
@@ -198,14 +204,13 @@ async function* writeParts(
 
 /** The whole base when it fits, else what lies around the same place, as far as it fits. */
 function dictionaryRange(
-  at: number,
-  size: number,
+  middle: number,
   baseSize: number,
+  most: number,
 ): { readonly offset: number; readonly length: number } {
-  if (baseSize <= DICTIONARY_BYTES_MAX) return { offset: 0, length: baseSize };
-  const middle = Math.round((Math.min(at + PART_BYTES_MAX / 2, size) / size) * baseSize);
-  const offset = Math.max(0, Math.min(baseSize - DICTIONARY_BYTES_MAX, middle - DICTIONARY_BYTES_MAX / 2));
-  return { offset, length: DICTIONARY_BYTES_MAX };
+  if (baseSize <= most) return { offset: 0, length: baseSize };
+  const offset = Math.round(middle * baseSize - most / 2);
+  return { offset: Math.max(0, Math.min(baseSize - most, offset)), length: most };
 }
 
 /** Up to here the highest levels take less than a second. */

@@ -137,7 +137,9 @@ it("keeps what it is told to, what a pull has fetched, and deltas to what is kep
   await unpin.setPartial(b, true);
   await unpin.abort();
   rmSync(repo.objectPath("dirtree", (await Array.fromAsync(walkCommit(repo, b)))[2]?.checksum ?? ""));
+  writeFileSync(join(repo.path, "tmp/keelson-delta-killed"), "half");
   await prune(repo, { depth: 0, keep: [a] });
+  expect(existsSync(join(repo.path, "tmp/keelson-delta-killed"))).toBe(false);
   expect(await present(repo, commits)).toBe("1101");
   expect((await listDeltas(repo)).map(({ to }) => to).sort()).toEqual([b, d].sort());
   await prune(repo, { depth: 0, keepPartial: false });

@@ -12,7 +12,7 @@ import { lockRepo } from "./lock.ts";
 import type { FileContent, LooseObject, Repo, RepoTransaction } from "./port.ts";
 import { readArchiveFile, readBareFile } from "./read-file.ts";
 import { listRefs, readRef } from "./refs.ts";
-import { writableBytes } from "./space.ts";
+import { spaceError, writableBytes } from "./space.ts";
 import { openStage } from "./stage.ts";
 import { FsTransaction } from "./transaction.ts";
 
@@ -76,7 +76,7 @@ export class FsRepo implements Repo {
       return new FsTransaction({ repo: this, stage, lock, budget });
     } catch (error) {
       lock[Symbol.dispose]();
-      throw error;
+      throw spaceError(this.path, error);
     }
   }
 
