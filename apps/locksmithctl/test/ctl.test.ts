@@ -121,7 +121,7 @@ for (const { name, start, missing } of ETCDS) {
       const stop = new AbortController();
       const waiting = semaphore().lock("m3", { machine: "gamma", wait: true, signal: stop.signal });
       waiting.catch(() => {});
-      await expect.poll(async () => (await semaphore().status()).waiters.length).toBe(1);
+      await expect.poll(async () => (await semaphore().status()).waiters.length, { timeout: 10_000 }).toBe(1);
       nowMs = hold.record.sinceMs + 125_000;
       expect((await locksmithctl("status -o wide")).stdout).toBe(
         "Available: 0\nMax: 1\n\n" +
@@ -170,7 +170,7 @@ for (const { name, start, missing } of ETCDS) {
     it("lock -wait queues, and says why", async () => {
       await locksmithctl("lock m1");
       const waiting = locksmithctl("lock -wait m2");
-      await expect.poll(async () => (await semaphore().status()).waiters.length).toBe(1);
+      await expect.poll(async () => (await semaphore().status()).waiters.length, { timeout: 10_000 }).toBe(1);
       await locksmithctl("unlock m1");
       expect(await waiting).toEqual({ exitCode: 0, stdout: "", stderr: "Waiting: semaphore is at 0\n" });
     });
@@ -190,7 +190,7 @@ for (const { name, start, missing } of ETCDS) {
       const got = await locksmithctl("-endpoint http://127.0.0.1:1 status");
       expect(got).toMatchObject({ exitCode: 1, stdout: "" });
       expect(got.stderr).toMatch(/^Error initializing etcd client: etcd does not serve us: .+\n$/);
-      expect(performance.now() - startMs).toBeLessThan(8_000);
+      expect(performance.now() - startMs).toBeLessThan(15_000);
     });
 
     it("reboot is for root", async () => {

@@ -21,6 +21,8 @@ const PROBE_MS = 3_000;
 /** The members of an etcd cluster, each asked whether it answers a linearizable read. */
 export class EtcdMembers implements QuorumSource {
   readonly #options: EtcdMembersOptions;
+  /** A member that is just being restarted is ours all the same. */
+  #lastSelf: string | undefined;
 
   constructor(options: EtcdMembersOptions) {
     this.#options = options;
@@ -30,7 +32,8 @@ export class EtcdMembers implements QuorumSource {
     const [list, self] = await Promise.all([this.#list(signal), this.#selfId(signal)]);
     const members = await Promise.all(list.map((member) => this.#probe(member, signal)));
     const byName = members.find(({ name }) => name !== "" && name === this.#options.selfName);
-    return { members, self: self ?? byName?.id };
+    this.#lastSelf = self ?? byName?.id ?? this.#lastSelf;
+    return { members, self: this.#lastSelf };
   }
 
   async #list(signal?: AbortSignal): Promise<readonly ClusterMember[]> {
