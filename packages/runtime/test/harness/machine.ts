@@ -11,8 +11,9 @@ import type { ImageConfig } from "@keelson/oci";
 const ROOT = resolve(import.meta.dirname, "../../../..");
 /** The scripts and data files as they are in the image. */
 export const SCRIPTS = join(ROOT, "image/rootfs/usr/lib/rkt");
-/** Another root than the host's own programs: `KEELSON_TEST_ROOTFS=out/image/rootfs`. */
-const lowerdir = process.env["KEELSON_TEST_ROOTFS"] ?? "/";
+/** Another root than the host's own programs, or several, topmost first: `KEELSON_TEST_ROOTFS=out/image/rootfs`. */
+const lowerdirs = (process.env["KEELSON_TEST_ROOTFS"] ?? "/").split(":").map((path) => resolve(ROOT, path));
+const isHost = lowerdirs[0] === "/";
 
 /** Why pods cannot be run here, printed once; undefined when they can. */
 export const problem = findProblem();
@@ -66,17 +67,15 @@ export class PodMachine implements AsyncDisposable {
     await makeImages(directory, rkt, images);
     await writeFile(join(directory, "mount"), MOUNT_SHIM, { mode: 0o755 });
     const box = await SystemdContainer.start({
-      lowerdirs: [lowerdir],
+      lowerdirs,
       hostname: "pods",
       arguments: ["systemd.unit=basic.target", "fstab=no", "systemd.getty_auto=no", "systemd.mask=timers.target"],
       ...(netns === undefined ? {} : { netns }),
       binds: [
         { source: rkt, target: "/var/lib/rkt" },
         { source: SCRIPTS, target: "/usr/lib/rkt", readOnly: true },
-        ...(lowerdir === "/"
-          ? [{ source: join(directory, "mount"), target: "/usr/local/bin/mount", readOnly: true }]
-          : []),
-        ...(lowerdir === "/" ? [] : [{ source: ROOT, target: ROOT, readOnly: true }]),
+        ...(isHost ? [{ source: join(directory, "mount"), target: "/usr/local/bin/mount", readOnly: true }] : []),
+        ...(isHost ? [] : [{ source: ROOT, target: ROOT, readOnly: true }]),
       ],
     });
     await box.waitBoot();
