@@ -2,8 +2,17 @@ import { spawnSync } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { walkCommit } from "@keelson/ostree";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { buildImage, findProgram, type ImageManifest, pinImage, whyNotBuild } from "../src/index.ts";
+import {
+  buildImage,
+  defaultCacheDir,
+  findProgram,
+  type ImageManifest,
+  openBuildRepo,
+  pinImage,
+  whyNotBuild,
+} from "../src/index.ts";
 
 const REPOSITORY = resolve(import.meta.dirname, "../../..");
 const problem = whyNotBuild();
@@ -58,6 +67,20 @@ describe.skipIf(problem !== undefined)("a build", () => {
     ]);
     expect(String(fsck.stdout) + String(fsck.stderr)).not.toMatch(/UNEXPECTED|Fix\?/);
     expect(fsck.status).toBe(0);
+  });
+
+  it("has its commit as the deployment on the disk, whole, and an entry that boots it", async () => {
+    await using repo = await openBuildRepo(defaultCacheDir());
+    const missing: string[] = [];
+    for await (const { type, checksum } of walkCommit(repo, manifest.commit, new Set())) {
+      if (!(await repo.has(type, checksum))) missing.push(`${checksum}.${type}`);
+    }
+    expect(missing).toEqual([]);
+    expect(manifest.deployment).toBe(`${manifest.commit}.0`);
+    expect(manifest.options).toContain(`ostree=/ostree/deploy/keelson/deploy/${manifest.deployment}`);
+    expect(manifest.esp.map((file) => file.path)).toEqual(
+      expect.arrayContaining(["/EFI/BOOT/BOOTX64.EFI", "/grub/grub.cfg", "/loader/entries/keelson-1.conf"]),
+    );
   });
 
   it("names the mirror nowhere", async () => {
