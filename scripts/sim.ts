@@ -6,6 +6,7 @@ import { run } from "./lib.ts";
 const SIMULATIONS: Record<string, { cwd: string; test: string }> = {
   etcd: { cwd: "packages/etcd", test: "whole clusters" },
   raft: { cwd: "packages/raft", test: "" },
+  locksmith: { cwd: "packages/locksmith", test: "no two machines" },
 };
 
 const name = process.argv[2] ?? "etcd";
