@@ -123,7 +123,8 @@ export class UpdateCluster implements AsyncDisposable {
         const status = await this.status(machine);
         return status !== undefined && want(status) ? status : undefined;
       },
-      { timeoutMs, everyMs: 2_000 },
+      // Each asks by a program that starts on the machine, and so takes CPU from what is waited for.
+      { timeoutMs, everyMs: 5_000 },
     );
   }
 

@@ -86,7 +86,8 @@ export function whyNotQemu(): string | undefined {
 /** Why machines cannot have taps here; undefined when they can. */
 function whyNotTap(): string | undefined {
   if (process.getuid?.() !== 0) return "it needs root";
-  if (findProgram("ip") === undefined) return "the program ip is missing: apt-get install iproute2";
+  const missing = ["ip", "nsenter"].find((name) => findProgram(name) === undefined);
+  if (missing !== undefined) return `the program ${missing} is missing: apt-get install iproute2 util-linux`;
   try {
     accessSync("/dev/net/tun", constants.R_OK | constants.W_OK);
     return undefined;
