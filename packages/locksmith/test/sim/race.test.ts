@@ -46,8 +46,9 @@ describe("the race for the lock", () => {
     process.stdout.write(
       `race: ${seedsRun} seeds in ${Math.round(performance.now() - startMs)} ms: ${counts.join(", ")}\n`,
     );
-    // A simulation in which nothing happens proves nothing.
-    for (const name of ["reboots", "reaps", "lostHolds", "quorumRefusals"]) expect(total[name]).toBeGreaterThan(0);
+    // A simulation in which nothing happens proves nothing; with a few seeds of one's own some things need not happen.
+    const wanted = seedsRun < 30 ? ["reboots"] : ["reboots", "reaps", "lostHolds", "quorumRefusals"];
+    for (const name of wanted) expect(total[name]).toBeGreaterThan(0);
   });
 
   // The simulator must see what it is there for. Each defect sits between a machine and the store, as if the transactions
