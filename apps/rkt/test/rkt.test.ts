@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { cp, mkdir, readdir, symlink, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { run } from "@keelson/linux";
@@ -7,6 +8,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 const ROOT = resolve(import.meta.dirname, "../../..");
 const IMAGE = "localhost/box:1";
+const noRegistry = ["/usr/bin/docker-registry", "/usr/bin/skopeo"].find((path) => !existsSync(path));
+if (noRegistry !== undefined) process.stderr.write(`skipping the pull from a registry: ${noRegistry} is missing\n`);
 
 // The program as it is in the image, on a machine with real systemd, with an image that umoci made.
 describe.skipIf(problem !== undefined)("rkt", () => {
@@ -176,6 +179,28 @@ describe.skipIf(problem !== undefined)("rkt", () => {
     expect(await machine.sh("ls /var/lib/rkt/units")).toBe("");
   });
 
+  it.skipIf(noRegistry !== undefined)(
+    "pulls from Debian's registry what skopeo pushed, and runs it at once",
+    async () => {
+      const config =
+        "version: 0.1\nstorage: {filesystem: {rootdirectory: /run/registry}}\nhttp: {addr: 127.0.0.1:5000}\n";
+      await machine.sh(
+        `cat >/run/registry.yml <<'END'\n${config}END\nsystemd-run --quiet --unit=registry docker-registry serve /run/registry.yml`,
+      );
+      const push =
+        "skopeo --insecure-policy copy --dest-tls-verify=false oci:/var/lib/rkt/layout:box docker://127.0.0.1:5000/team/box:1";
+      await eventually(async () => (await machine.shell(push)).exitCode === 0, { timeoutMs: 30_000 });
+      expect(await rkt("run --net=host docker://127.0.0.1:5000/team/box:1 -- sh -c 'echo pulled; exit 8'", 8)).toBe(
+        "pulled\n",
+      );
+      expect(await rkt("image list", 0)).toContain("127.0.0.1:5000/team/box:1");
+      // What is here is run when the registry is gone.
+      await machine.sh("systemctl stop registry");
+      await rkt("run --net=host 127.0.0.1:5000/team/box:1 -- true", 0);
+      expect(await rkt("run --pull-policy=update --net=host 127.0.0.1:5000/team/box:1 -- true", 254)).toMatch(/^rkt: /);
+    },
+  );
+
   it("collects what has ended, and says why", async () => {
     const uuid = (await rkt(`prepare --quiet ${IMAGE}`, 0)).trim();
     const said = await rkt("gc --grace-period=0", 0);
@@ -188,6 +213,7 @@ describe.skipIf(problem !== undefined)("rkt", () => {
     expect(await rkt("list --no-legend", 0)).toBe("");
     expect(await machine.sh("find /var/lib/rkt/pods -mindepth 2")).toBe("");
     await rkt(`image rm ${IMAGE}`, 0);
+    expect(await rkt("image list --no-legend", 0)).not.toContain("localhost");
   });
 
   it("leaves nothing of an image that cannot be had", async () => {

@@ -325,6 +325,11 @@ describe.skipIf(problem !== undefined)("pods under real systemd", () => {
 
   it("prepares a unit's pod once, and again when its arguments change", async () => {
     const argv = ["--unit=db", "--net=host", "busybox", "--name=app", "--", "sleep", "1000"];
+    for (const name of ["../x", "", "a/b", "a b"])
+      expect((await machine.do("prepare", `--unit=${name}`, "--net=host", "busybox")).error).toContain("is not a name");
+    const stranger = await machine.ok<{ uuid: string }>("prepare", "--net=host", "--pod-name=db", "busybox");
+    expect((await machine.do("prepare", ...argv)).error).toContain(`the name db belongs to pod ${stranger.uuid}`);
+    await machine.ok("rm", "db");
     const first = await machine.ok<{ uuid: string; plan: PodPlan }>("prepare", ...argv);
     const unit =
       "[Service]\nType=exec\nPrivateMounts=yes\nKillMode=mixed\nTimeoutStopSec=1\nExecStart=/usr/lib/rkt/rt-exec /var/lib/rkt/pods/named/%N app\nExecStopPost=-/usr/lib/rkt/rt-stop /var/lib/rkt/pods/named/%N app\n";

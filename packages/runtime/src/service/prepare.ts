@@ -8,7 +8,7 @@ import { makePlan, type PlanImage } from "../core/make-plan.ts";
 import { type NetworkConfig, parseNetworkConfig } from "../core/network-config.ts";
 import type { PodPlan } from "../core/plan.ts";
 import { podLayout } from "../core/pod-files.ts";
-import { type AppRequest, isPlainHttpAllowed, type PodRequest } from "../core/request.ts";
+import { type AppRequest, isPlainHttpAllowed, type PodRequest, parsePodName } from "../core/request.ts";
 import { parseVariable } from "../core/values.ts";
 import { NetworkError, PodError, RequestError } from "../errors.ts";
 import { isNotFound, namesIn, syncDirectory } from "./files.ts";
@@ -50,6 +50,7 @@ export async function preparePod(
 ): Promise<PodPlan> {
   const { pods } = context;
   const onStep = options.onStep ?? (() => {});
+  if (options.unit !== undefined) await checkUnitName(pods, options.unit.name);
   const networks = await loadNetworks(context.networkDirectories);
   const environment = await environmentOf(context, request);
   await checkVolumes(pods.root, request);
@@ -91,6 +92,15 @@ export async function preparePod(
     if (place?.phase === "garbage") await pods.remove(place);
     throw error;
   }
+}
+
+/** A unit's pod may replace the one before it, and no other. */
+async function checkUnitName(pods: PodStore, name: string): Promise<void> {
+  parsePodName("--unit-pod", name);
+  const before = await pods.named(name);
+  const place = before === undefined ? undefined : await pods.find(before);
+  if (place === undefined || (await pods.runRecord(place))?.mode === "unit") return;
+  throw new PodError(`the name ${name} belongs to pod ${place.uuid}, which is not that of a unit: remove it first`);
 }
 
 /** The pod takes the place of the unit's former one, at one moment: when the name points to it. */
