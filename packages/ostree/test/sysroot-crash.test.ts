@@ -28,7 +28,10 @@ let booted: Deployment;
 let bootedTree: string[];
 let mergedEtc: string[];
 let sharedVar: string[];
-let changes: number;
+/** Names of the calls that change the file system, in the order of a whole run. */
+let changes: string[];
+/** Of them, the numbers of those that make things appear or vanish, counted from 1. */
+let turns: number[];
 
 const cmdline = () => `ostree=${booted.bootPath}`;
 const deployDir = (root: string) => join(root, "ostree/deploy/keelson/deploy");
@@ -57,9 +60,11 @@ beforeAll(async () => {
   // Once without a crash: how many points there are, and what comes of it.
   const root = await copyOfTemplate("whole");
   const whole = await child(root, Number.POSITIVE_INFINITY);
-  changes = Number(/changes=(\d+)/.exec(whole.stdout)?.[1]);
+  changes = (/changes=(.+)/.exec(whole.stdout)?.[1] ?? "").split(",");
+  turns = changes.flatMap((name, i) => (/^(rename|rm|unlink)/.test(name) ? [i + 1] : []));
   expect(whole).toMatchObject({ code: 0, stderr: "" });
-  expect(changes).toBeGreaterThan(POINTS);
+  expect(changes.length).toBeGreaterThan(POINTS);
+  process.stdout.write(`${changes.length} changes, of which ${turns.length} are turns\n`);
   mergedEtc = await listTree(join(deployDir(root), `${v3}.0`, "etc"));
   await expectDone(root);
 }, 120_000);
@@ -67,6 +72,12 @@ afterAll(async () => {
   await server[Symbol.asyncDispose]();
   await dir[Symbol.asyncDispose]();
 });
+
+/** The points of one 40th, or the nearest one. */
+function stretchOf(points: readonly number[], from: number): readonly number[] {
+  const first = Math.floor(points.length * from);
+  return points.slice(first, Math.max(first + 1, Math.floor(points.length * (from + 2 / POINTS))));
+}
 
 async function copyOfTemplate(name: string): Promise<string> {
   const root = dir.join(name);
@@ -110,11 +121,10 @@ it(`survives SIGKILL at ${POINTS} points of pull, stage, finalize and cleanup`, 
   await withSeeds("sysroot-crash", {
     seeds: POINTS,
     run: async ({ seed, rng, trace }) => {
-      // Spread over the whole run, so that no stretch of it is left out.
-      const stretch = changes / POINTS;
-      const near = Math.floor(((seed - 1) % POINTS) * stretch) + rng.between(0, Math.ceil(stretch));
-      const point = Math.min(changes, Math.max(1, near));
-      trace.add({ type: "kill", point, changes });
+      // Spread over the whole run, so that no stretch of it is left out: now among the turns, now among all.
+      const among = seed % 4 === 0 ? changes.map((_, i) => i + 1) : turns;
+      const point = rng.pick(stretchOf(among, ((seed - 1) % POINTS) / POINTS));
+      trace.add({ type: "kill", point, before: changes[point - 1] });
       const root = await copyOfTemplate(`seed${seed}`);
       const killed = await child(root, point);
       expect(killed).toMatchObject({ signal: "SIGKILL" });

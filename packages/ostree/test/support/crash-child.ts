@@ -2,12 +2,13 @@ import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 
 // Run as a program: does an update in a sysroot and kills itself with SIGKILL just before its n-th change of the file system, or
-// in the middle of it. Prints how many changes there were when it gets to its end.
+// in the middle of it. Prints the names of all changes when it gets to its end.
 //   crash-child.ts <root> <url> <commit> <cmdline> <n>
 
 const [root = "", url = "", commit = "", cmdline = "", at = ""] = process.argv.slice(2);
 const killAt = Number(at);
 let changes = 0;
+const done: string[] = [];
 
 const SYNC = [
   "chmodSync",
@@ -64,9 +65,11 @@ function patch(target: Record<string, unknown>, names: readonly string[]): void 
   for (const name of names) {
     const original = target[name] as (...args: unknown[]) => unknown;
     target[name] = (...args: unknown[]) => {
-      // Opening to read changes nothing.
+      // Opening to read changes nothing, nor does removing what is not there.
       if (name === "open" && (args[1] === undefined || args[1] === "r")) return original(...args);
+      if (name.startsWith("rm") && !fs.existsSync(String(args[0]))) return original(...args);
       changes++;
+      done.push(name);
       if (changes === killAt) {
         changes = -1e9; // what tears is not counted
         tear(name, args);
@@ -84,4 +87,4 @@ syncBuiltinESMExports();
 const { openSysroot } = await import("../../src/index.ts");
 const { update } = await import("./crash-update.ts");
 await update(await openSysroot(root, { cmdline }), url, commit);
-process.stdout.write(`changes=${changes}\n`);
+process.stdout.write(`changes=${done.join(",")}\n`);
