@@ -12,6 +12,7 @@ export const CONFIG_DIRECTORIES = ["/usr/lib/keelson/update.d", "/etc/keelson/up
 const FILE_BYTES_MAX = 256 * 1024;
 const STRATEGIES = ["reboot", "etcd-lock", "best-effort", "off"] as const;
 const BUILTIN = ["systemd", "etcd", "fleetd"] as const;
+const VERIFY = ["full", "sample"] as const;
 const LEVELS = ["debug", "info", "warn", "error"] as const;
 
 /** Everything that `updated` needs to know, checked. */
@@ -20,6 +21,7 @@ export interface Config {
   readonly strategy: (typeof STRATEGIES)[number];
   readonly window: { readonly start: string; readonly length: string; readonly timeZone: string } | undefined;
   readonly allowDowngrade: boolean;
+  readonly verify: (typeof VERIFY)[number];
   readonly baseUrl: string;
   readonly repositoryUrl: string;
   readonly identity: {
@@ -93,6 +95,7 @@ export function loadConfig(
     repositoryUrl: httpUrl(text("updates.repository_url"), "updates.repository_url") || `${baseUrl}/repo`,
     window: windowOf(text("updates.window.start"), text("updates.window.length"), text("updates.window.time_zone")),
     allowDowngrade: get("updates.allow_downgrade") as boolean,
+    verify: oneOf(text("updates.verify"), "updates.verify", VERIFY),
     policy: {
       isEnabled: isWanted && baseUrl !== "",
       machine: machine.hostname,

@@ -24,6 +24,11 @@ export const SETTINGS = {
     fallback: "",
     help: "OSTree repository; default: <cincinnati.base_url>/repo",
   },
+  "updates.verify": {
+    type: "text",
+    fallback: "full",
+    help: "how a new deployment is read again and compared before it may boot: full, or a sample on slow disks",
+  },
   "updates.window.start": { type: "text", fallback: "", help: "reboot window: [Day ]HH:MM, such as Thu 23:00" },
   "updates.window.length": { type: "text", fallback: "", help: "its length, such as 1h30m" },
   "updates.window.time_zone": {

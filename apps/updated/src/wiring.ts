@@ -77,6 +77,7 @@ export async function makeDeps(config: Config, outside: Surroundings): Promise<U
     url: config.repositoryUrl,
     keyDirectories: config.keyDirectories,
     allowDowngrade: config.allowDowngrade,
+    verify: config.verify,
   });
   const { lock, board } = await lockOf(config, outside, stack);
   return {

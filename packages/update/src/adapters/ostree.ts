@@ -18,6 +18,8 @@ export interface OstreePortsOptions {
   /** Directories of `*.pub`: base64 or PEM, one key a file. */
   readonly keyDirectories: readonly string[];
   readonly allowDowngrade: boolean;
+  /** How a deployed tree is read again and compared with its commit. Default `full`. */
+  readonly verify?: "full" | "sample";
   /** How to pull, where that is not the default. */
   readonly pull?: Pick<SysrootPullOptions, "retries" | "parallel">;
 }
@@ -54,7 +56,8 @@ export function ostreePorts(options: OstreePortsOptions): { puller: Puller; depl
     const opened = await sysroot();
     const origin = { url };
     const kargs = opened.booted()?.kernelArgs ?? [];
-    return (await opened.stage(commit, { origin, kargs, ...(signal === undefined ? {} : { signal }) })).id;
+    const { verify = "full" } = options;
+    return (await opened.stage(commit, { origin, kargs, verify, ...(signal === undefined ? {} : { signal }) })).id;
   };
   const deployer: Deployer = {
     stage: async (target, signal) => await stage(target.commit, signal),

@@ -10,7 +10,8 @@ export { AgentApiError } from "../errors.ts";
 /** Where the agent of this machine listens. */
 export const AGENT_SOCKET = "/run/keelson/updated.sock";
 
-const TIMEOUT_MS = 10_000;
+// The agent is one thread, and emulated machines are slow while it checks a whole tree.
+const TIMEOUT_MS = 30_000;
 const BYTES_MAX = 4 * 1024 * 1024;
 
 /** A thin client of the agent's socket. Nothing of the agent is loaded with it. */
