@@ -99,8 +99,14 @@ async function makeDisk(dir: TempDir, base: BaseLayer): Promise<{ disk: string; 
   }
   const espImage = dir.join("esp.img");
   await writeEsp({
-    ...{ target: espImage, workDir: dir.path, sizeMiB: 128, volumeId: "12345678" },
-    ...{ entry: good, kernel, initramfs: goodInitramfs, uefiLoader },
+    target: espImage,
+    workDir: dir.path,
+    sizeMiB: 128,
+    volumeId: "12345678",
+    entry: good,
+    kernel,
+    initramfs: goodInitramfs,
+    uefiLoader,
   });
   for (const name of await readdir(espTree)) {
     expect(spawnSync("mcopy", ["-o", "-s", "-Q", "-i", espImage, join(espTree, name), "::/"]).status).toBe(0);
@@ -108,10 +114,8 @@ async function makeDisk(dir: TempDir, base: BaseLayer): Promise<{ disk: string; 
   const layout = planDisk({ espMiB: 128, rootMiB: 256, seed: "test" });
   const disk = dir.join("disk.img");
   await mkdir(dir.join("root"));
-  await writeDisk({
-    ...{ target: disk, workDir: dir.path, sysroot: dir.join("root"), esp: espImage },
-    ...{ layout, seed: "test", epoch: 0 },
-  });
+  const [workDir, sysroot] = [dir.path, dir.join("root")];
+  await writeDisk({ target: disk, workDir, sysroot, esp: espImage, layout, seed: "test", epoch: 0 });
   return { disk, espOffset: partitionOf(layout, PARTITION_NAMES.esp).startBytes };
 }
 
