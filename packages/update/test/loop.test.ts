@@ -113,6 +113,12 @@ describe("a server that is not to be relied on", () => {
     expect(note()).toMatch(/it is version 1\.1\.0, but the server calls it 9\.0\.0$/);
   });
 
+  it("an old release that it calls the newest is refused, though it is what it says", async () => {
+    await publisher.publish("0.9.0", { timestamp: 900 });
+    await until("it is given up", () => agent()?.phase.state === "abandoned");
+    expect(note()).toMatch(/it is of 1970-01-01T00:15:00\.000Z, older than 1970-01-01T00:16:40\.000Z/);
+  });
+
   it("a commit that it does not have", async () => {
     await publisher.publish("2.0.0");
     const text = await readFile(join(publisher.root, "releases/stable.json"), "utf8");

@@ -17,6 +17,7 @@ export interface OstreePortsOptions {
   readonly url: string;
   /** Directories of `*.pub`: base64 or PEM, one key a file. */
   readonly keyDirectories: readonly string[];
+  /** Also take commits that are older than the booted one. */
   readonly allowDowngrade: boolean;
   /** How a deployed tree is read again and compared with its commit. Default `full`. */
   readonly verify?: "full" | "sample";
@@ -32,6 +33,13 @@ export function ostreePorts(options: OstreePortsOptions): { puller: Puller; depl
     const { booted, previous, armed } = await boot.facts();
     return [booted.deployment, previous?.deployment, armed?.commit].filter((id) => id !== undefined);
   };
+  /** The order of releases is the server's word alone; the time in the signed commit is not. */
+  const notBefore = async (opened: Sysroot): Promise<{ notBefore?: number }> => {
+    const booted = opened.booted();
+    if (options.allowDowngrade || booted === undefined) return {};
+    const { loadCommit } = await import("@keelson/ostree");
+    return { notBefore: (await loadCommit(opened.repo, booted.checksum)).timestamp };
+  };
   const puller: Puller = {
     pull: async (target, { signal, onProgress }) => {
       const opened = await sysroot();
@@ -40,6 +48,7 @@ export function ostreePorts(options: OstreePortsOptions): { puller: Puller; depl
           ...options.pull,
           url,
           commit: target.commit,
+          ...(await notBefore(opened)),
           publicKeys: await readKeys(options.keyDirectories),
           keep: [...(await inUse()), target.commit],
           signal,

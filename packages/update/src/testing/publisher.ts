@@ -8,6 +8,8 @@ export interface Made {
   readonly files?: Readonly<Record<string, string>>;
   readonly update?: ReleaseUpdate;
   readonly key?: KeyPair;
+  /** Of the commit, seconds since 1970. Default: newer than all before. */
+  readonly timestamp?: number;
   /** What the release is called, if not what its commit says. */
   readonly calledVersion?: string;
 }
@@ -41,7 +43,7 @@ export class Publisher {
       await mkdir(dirname(join(tree, path)), { recursive: true });
       await writeFile(join(tree, path), text);
     }
-    const timestamp = 1_000 + this.commits.size;
+    const timestamp = made.timestamp ?? 1_000 + this.commits.size;
     const { checksum } = await commitTree(repo, tree, {
       timestamp,
       owner: { uid: 0, gid: 0 },
