@@ -30,7 +30,7 @@ export async function checkCrashState(disk: string): Promise<CrashState> {
   if ((replay.code ?? 8) > 1 || check.code !== 0) throw new Error(`e2fsck: ${replay.stdout}${check.stdout}`);
   const release = join("/ostree/deploy/keelson/deploy", boot.deployment, "usr/lib/os-release");
   const { stdout } = await runProcess("debugfs", ["-R", `cat ${release}`, root]);
-  const version = /^IMAGE_VERSION="?([^"\n]*)/m.exec(stdout)?.[1];
+  const version = (/^IMAGE_VERSION="?([^"\n]*)/m.exec(stdout) ?? /^VERSION_ID="?([^"\n]*)/m.exec(stdout))?.[1];
   if (version === undefined) throw new Error(`${boot.entry}: ${release} is not on the disk`);
   return { commit: boot.deployment.split(".")[0] ?? "", version };
 }

@@ -9,7 +9,7 @@ import { UpdateCluster } from "../harness/update-cluster.ts";
 /** Moments of one recorded update at which the power is cut, looked at on the disk. */
 const MOMENTS = 40;
 /** How many of them are booted, and the update then completed; minutes each under emulation. */
-const BOOTED = Number(process.env["KEELSON_POWER_CUTS"] ?? 2);
+const BOOTED = Number(process.env["KEELSON_POWER_CUTS"] ?? 1);
 const UPDATE_MS = 600_000;
 
 const missing = ["e2fsck", "debugfs", "sfdisk"].filter((name) => findProgram(name) === undefined);
