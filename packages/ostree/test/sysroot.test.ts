@@ -259,6 +259,11 @@ describe("finalize", () => {
     const plain = await sysroot.finalize(await sysroot.stage(v2, { origin: ORIGIN }), { mergeFrom: null });
     expect(existsSync(join(plain.path, "etc/mine"))).toBe(false);
     await expect(sysroot.finalize(`${v3}.0`)).rejects.toThrow(/there is no deployment/);
+    // Booted from a deployment that is gone: its changes to /etc would be lost in silence.
+    const lost = await openSysroot(root, { cmdline: `ostree=/ostree/deploy/keelson/deploy/${v3}.7` });
+    const last = await lost.stage(v1, { origin: ORIGIN });
+    await expect(lost.finalize(last)).rejects.toThrow(`there is no deployment ${v3}.7`);
+    expect((await lost.finalize(last, { mergeFrom: merged.id })).staged).toBe(false);
   });
 });
 

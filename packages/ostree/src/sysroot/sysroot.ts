@@ -164,7 +164,8 @@ class FsSysroot implements Sysroot {
     return await this.#locked(async () => {
       const found = this.#find(id);
       if (!found.staged) return this.#describe(found);
-      const { mergeFrom = this.#list().find(({ booted }) => booted)?.id } = options;
+      // One that is booted and not there is an error: its changes must not be lost in silence.
+      const { mergeFrom = this.#bootedId } = options;
       const source = mergeFrom === null || mergeFrom === undefined ? undefined : this.#find(mergeFrom);
       if (source?.staged === true) {
         throw new OstreeDeploymentError(`deployment ${source.id} has no /etc to merge from: it is only staged`, { id });
