@@ -37,7 +37,7 @@ function breakOne(path: string, rng: Prng): string {
     : stat.size === 0
       ? ["remove", "grow"]
       : ["flip", "cut", "remove", "grow"];
-  const way = ways[rng.below(ways.length)] ?? "remove";
+  let way = ways[rng.below(ways.length)] ?? "remove";
   if (way === "remove") rmSync(path);
   else if (way === "cut") truncateSync(path, rng.below(stat.size));
   else {
@@ -45,6 +45,7 @@ function breakOne(path: string, rng: Prng): string {
     if (way === "flip") {
       const at = rng.below(bytes.length);
       bytes[at] = (bytes[at] ?? 0) ^ (1 << rng.below(8));
+      if (path.endsWith(".filez") && at >= 4 && at < 8 + bytes.readUInt32BE(0)) way = "flip in header";
     }
     writeFileSync(path, bytes);
     utimesSync(path, 0, 0);
@@ -75,7 +76,10 @@ describe.skipIf(problem !== undefined)("beside upstream's fsck", () => {
       const report = await fsck(broken);
       const what = `${way} ${object.type} ${object.checksum}`;
       verdicts.push(`${what}: ${report.ok}`);
-      expect(`${what}: ${report.ok}`, `SEED=${SEED}`).toBe(`${what}: ${await stockSaysOk(copy)}`);
+      const theirs = await stockSaysOk(copy);
+      // Of an archive's file header, upstream does not look at the size, the padding and whether it is in normal form.
+      const stricter = way === "flip in header" && theirs && !report.ok;
+      expect(`${what}: ${report.ok || stricter}`, `SEED=${SEED}`).toBe(`${what}: ${theirs}`);
       const named = report.problems.some(
         ({ checksum, message }) => checksum === object.checksum || message.includes(object.checksum),
       );

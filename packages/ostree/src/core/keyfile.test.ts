@@ -28,6 +28,16 @@ it("reads back what it wrote", () => {
   );
 });
 
+it("keeps spaces that are not ASCII's, and those of ASCII by escapes", () => {
+  for (const value of ["\u2003x\u00a0", "  x ", "\tx\n", "a\\sb"]) {
+    expect(
+      parseKeyFile(formatKeyFile([["g", [["k", value]]]]))
+        .groups.get("g")
+        ?.get("k"),
+    ).toBe(value);
+  }
+});
+
 it("of any text, fails with the one error or not at all", () => {
   fc.assert(
     fc.property(

@@ -13,7 +13,7 @@ export function parseKeyFile(text: string): KeyFile {
   const groups = new Map<string, Map<string, string>>();
   let group: Map<string, string> | undefined;
   for (const [i, raw] of text.split("\n").entries()) {
-    const line = raw.trimStart();
+    const line = raw.replace(/^[ \t\r]+/, "");
     if (line === "" || line.startsWith("#")) continue;
     const header = /^\[([^[\]]+)\]\s*$/.exec(line)?.[1];
     if (header !== undefined) {
@@ -24,9 +24,14 @@ export function parseKeyFile(text: string): KeyFile {
     const equals = line.indexOf("=");
     if (equals <= 0 || group === undefined)
       throw new OstreeFormatError(`key file, line ${i + 1}: neither [group] nor key=value`);
-    group.set(line.slice(0, equals).trimEnd(), unescape(line.slice(equals + 1).trim()));
+    group.set(trim(line.slice(0, equals)), unescape(trim(line.slice(equals + 1))));
   }
   return { groups };
+}
+
+/** ASCII only, as glib: a value may begin with any other space. */
+function trim(text: string): string {
+  return text.replace(/^[ \t\r]+|[ \t\r]+$/g, "");
 }
 
 const ESCAPES: Readonly<Record<string, string>> = { s: " ", t: "\t", n: "\n", r: "\r", "\\": "\\" };

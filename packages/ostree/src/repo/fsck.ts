@@ -22,8 +22,9 @@ export interface FsckOptions {
 
 /**
  * Verifies every object that a commit of the repository needs, referred to or not, and that refs point to commits. Comes
- * to the same verdict as upstream's `ostree fsck`, names all that is wrong instead of the first, and says what needs it. Also
- * looks at detached metadata, which upstream does not. Objects that nothing needs are not read.
+ * to the same verdict as upstream's `ostree fsck`, names all that is wrong instead of the first, and says what needs it. Stricter
+ * than upstream with detached metadata, with directories in which a name stands twice, and with what an archive's file header
+ * says beside the checksum: size, padding, normal form. Objects that nothing needs are not read.
  */
 export async function fsck(repo: Repo, options: FsckOptions = {}): Promise<FsckReport> {
   const run = new Fsck(repo, options);
