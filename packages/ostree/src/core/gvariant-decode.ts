@@ -67,10 +67,19 @@ function readBasic(s: Source, node: TypeNode, start: number, end: number): Varia
     case "t":
       return s.view.getBigUint64(start, true);
     case "d":
-      return s.view.getFloat64(start, true);
+      return readDouble(s, node, start);
     default:
       return s.view.getInt32(start, true);
   }
+}
+
+const NAN_BITS = 0x7ff8_0000_0000_0000n;
+
+/** JavaScript does not keep which NaN it is, so that only the usual one could be written back. */
+function readDouble(s: Source, node: TypeNode, start: number): number {
+  const value = s.view.getFloat64(start, true);
+  if (Number.isNaN(value) && s.view.getBigUint64(start, true) !== NAN_BITS) throw bad("an unusual NaN", node, start);
+  return value;
 }
 
 function readString(s: Source, node: TypeNode, start: number, end: number): string {

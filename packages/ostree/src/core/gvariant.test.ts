@@ -30,6 +30,7 @@ it.each([
   ["a NUL inside a string", "s", "680069 00"],
   ["a string that is not UTF-8", "s", "ff00"],
   ["a boolean of 2", "b", "02"],
+  ["a NaN that could not be written back", "d", "010000000000f07f"],
   ["too few bytes for a number", "u", "010203"],
   ["a piece of an element", "au", "0100000002"],
   ["an offset that points outside", "as", "6100 ff"],
