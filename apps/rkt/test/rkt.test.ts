@@ -134,7 +134,7 @@ describe.skipIf(problem !== undefined)("rkt", () => {
   });
 
   it("turns a .container file into a service that restarts without Node", async () => {
-    const file = `[Unit]\\nDescription=Web\\n[Container]\\nImage=${IMAGE}\\nExec=sh -c "echo instance %%i; trap 'exit 0' TERM; while :; do sleep 0.05; done"\\nPublishPort=8080:80\\nVolume=data:/data\\n[Service]\\nRestart=always\\n`;
+    const file = `[Unit]\\nDescription=Web\\n[Container]\\nImage=${IMAGE}\\nExec=sh -c "echo instance %%i; trap 'exit 0' TERM; while :; do sleep 0.05; done" --quiet\\nPublishPort=8080:80\\nVolume=data:/data\\n[Service]\\nRestart=always\\n`;
     await machine.sh(
       `printf '${file.replaceAll("'", "'\\''")}' >'/run/web@.container'; rkt generate '/run/web@.container' >'/run/systemd/system/web@.service'; systemctl daemon-reload; systemctl start web@1`,
     );

@@ -34,8 +34,9 @@ const FOREGROUND_FLAGS: FlagTable = {
 export async function prepare(context: Context, argv: readonly string[]): Promise<number> {
   const { request, flags } = parseRunArguments(argv, PREPARE_FLAGS);
   const unit = flags.one("unit-pod");
-  // What rt-prepare compares with: the arguments that it was given, without those that it added.
-  const own = argv.filter((word) => word !== "--quiet" && !word.startsWith("--unit-pod="));
+  // What rt-prepare compares with: the arguments that it was given. Those that it added stand before them; an app may
+  // have a --quiet of its own.
+  const own = argv.slice(argv.findIndex((word) => word !== "--quiet" && !word.startsWith("--unit-pod=")));
   const plan = await (await context.pods()).prepare(
     request,
     unit === undefined ? {} : { unit: { name: unit, arguments: own } },
