@@ -198,8 +198,18 @@ describe.skipIf(problem !== undefined)("rkt", () => {
         "pulled\n",
       );
       expect(await rkt("image list", 0)).toContain("127.0.0.1:5000/team/box:1");
+      const file =
+        "[Container]\nImage=127.0.0.1:5000/team/box:1\nExec=sleep 1000\nNetwork=host\nPull=newer\nStopTimeout=0\n";
+      await machine.sh(
+        `cat >/run/fresh.container <<'END'\n${file}END\nrkt generate /run/fresh.container >/run/systemd/system/fresh.service`,
+      );
+      expect(await machine.sh("systemctl daemon-reload; systemctl start fresh; echo $?")).toBe("0");
       // What is here is run when the registry is gone.
       await machine.sh("systemctl stop registry");
+      expect(
+        await machine.sh("systemctl restart fresh; echo $?; systemctl is-active fresh; journalctl -o cat -u fresh"),
+      ).toMatch(/^0\nactive\n[^]*the one before is used/);
+      await machine.sh("systemctl stop fresh; rm /run/systemd/system/fresh.service; systemctl daemon-reload");
       await rkt("run --net=host 127.0.0.1:5000/team/box:1 -- true", 0);
       expect(await rkt("run --pull-policy=update --net=host 127.0.0.1:5000/team/box:1 -- true", 254)).toMatch(/^rkt: /);
     },
