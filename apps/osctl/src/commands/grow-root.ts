@@ -1,6 +1,4 @@
 import { realpath } from "node:fs/promises";
-import { growRoot, PARTITION_NAMES } from "@keelson/boot";
-import { run } from "@keelson/linux";
 import { Command } from "commander";
 import type { Io } from "../io.ts";
 
@@ -10,6 +8,10 @@ const MARKER = "/var/lib/keelson/grown";
 /** For keelson-grow.service: makes the root as large as the disk. */
 export function growRootCommand(io: Io): Command {
   return new Command("grow-root").summary("grow the root file system to the end of its disk").action(async () => {
+    const [{ growRoot, PARTITION_NAMES }, { run }] = await Promise.all([
+      import("@keelson/boot"),
+      import("@keelson/linux"),
+    ]);
     const bytes = await growRoot({
       device: await realpath(`/dev/disk/by-partlabel/${PARTITION_NAMES.root}`),
       name: PARTITION_NAMES.root,
