@@ -35,10 +35,11 @@ async function write(at: string, node: Tree): Promise<void> {
   await mkdir(at);
   for (const [name, child] of Object.entries(node)) {
     const path = join(at, name);
-    if (typeof child["link"] === "string") await symlink(child["link"], path);
-    else if (typeof child["file"] === "string") {
-      await writeFile(path, child["file"]);
-      await chmod(path, child["mode"] as number);
+    // Names in a tree are a, b and c, so these keys tell the kinds apart.
+    if ("link" in child && typeof child.link === "string") await symlink(child.link, path);
+    else if ("file" in child && typeof child.file === "string") {
+      await writeFile(path, child.file);
+      await chmod(path, child.mode as number);
     } else await write(path, child as Tree);
   }
 }
