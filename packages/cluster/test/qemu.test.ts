@@ -45,7 +45,7 @@ describe.skipIf(problem !== undefined)("a machine as a VM", () => {
 
   it("is who it was told to be", async () => {
     const { stdout } = await vm.exec(
-      "hostname; cat /etc/machine-id; ls /sys/class/net | wc -l; systemctl is-system-running",
+      "hostname; cat /etc/machine-id; ls /sys/class/net | wc -l; systemctl is-system-running --wait",
     );
     expect(stdout).toBe(`${vm.spec.name}\n${vm.spec.machineId}\n3\nrunning\n`);
   });
