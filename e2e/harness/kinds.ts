@@ -18,6 +18,11 @@ export function whyNot(kind: Kind): string | undefined {
   return missing.length > 0 ? `the host lacks ${missing.join(", ")}` : undefined;
 }
 
+/** Scenarios of many boots, which under emulation take longer than all of CI may. */
+export function whyNotFull(): string | undefined {
+  return process.env["KEELSON_E2E"] === "full" ? undefined : "it takes an hour under emulation: set KEELSON_E2E=full";
+}
+
 export async function makeProvider(kind: Kind): Promise<MachineProvider> {
   switch (kind) {
     case "process":

@@ -81,6 +81,8 @@ export class UpdateCluster implements AsyncDisposable {
       UPDATED_AGENT_TIMING_STEADY_INTERVAL_SECS: "10",
       UPDATED_AGENT_TIMING_RETRY_MIN_SECS: "5",
       UPDATED_HEALTH_DEADLINE_SECS: "150",
+      // Reading a deployment back whole takes a minute under emulation.
+      UPDATED_UPDATES_VERIFY: "sample",
       ...options.settings,
     };
     const provider = parts.use(

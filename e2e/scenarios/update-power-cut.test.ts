@@ -2,7 +2,7 @@ import { findProgram } from "@keelson/image-builder";
 import { Prng } from "@keelson/testkit";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { checkCrashState } from "../harness/crash-check.ts";
-import { whyNot } from "../harness/kinds.ts";
+import { whyNot, whyNotFull } from "../harness/kinds.ts";
 import { Timeline } from "../harness/timeline.ts";
 import { UpdateCluster } from "../harness/update-cluster.ts";
 
@@ -13,7 +13,8 @@ const BOOTED = Number(process.env["KEELSON_POWER_CUTS"] ?? 1);
 const UPDATE_MS = 600_000;
 
 const missing = ["e2fsck", "debugfs", "sfdisk"].filter((name) => findProgram(name) === undefined);
-const reason = whyNot("qemu") ?? (missing.length > 0 ? `the host lacks ${missing.join(", ")}` : undefined);
+const reason =
+  whyNot("qemu") ?? whyNotFull() ?? (missing.length > 0 ? `the host lacks ${missing.join(", ")}` : undefined);
 if (reason !== undefined) process.stdout.write(`skipped: power cuts during an update: ${reason}\n`);
 
 describe.skipIf(reason !== undefined)("the power is cut during an update", () => {

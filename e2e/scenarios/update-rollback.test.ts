@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { whyNot } from "../harness/kinds.ts";
+import { whyNot, whyNotFull } from "../harness/kinds.ts";
 import type { Variant } from "../harness/releases.ts";
 import { Timeline } from "../harness/timeline.ts";
 import { UpdateCluster } from "../harness/update-cluster.ts";
@@ -35,15 +35,9 @@ const BAD_RELEASES: readonly BadRelease[] = [
   },
 ];
 
-const firmwares = (process.env["KEELSON_E2E_FIRMWARE"] ?? "bios").split(",") as ("bios" | "uefi" | "direct")[];
-const wanted = process.env["KEELSON_E2E_FULL"] === undefined ? BAD_RELEASES.slice(2) : BAD_RELEASES;
-const reason = whyNot("qemu");
+const firmwares = (process.env["KEELSON_E2E_FIRMWARE"] ?? "bios,uefi").split(",") as ("bios" | "uefi" | "direct")[];
+const reason = whyNot("qemu") ?? whyNotFull();
 if (reason !== undefined) process.stdout.write(`skipped: rollbacks: ${reason}\n`);
-if (wanted.length < BAD_RELEASES.length) {
-  process.stdout.write(
-    "rollbacks: one of three bad releases, on BIOS; KEELSON_E2E_FULL=1 KEELSON_E2E_FIRMWARE=bios,uefi tries all\n",
-  );
-}
 
 describe.skipIf(reason !== undefined).each(firmwares)("a bad release (%s)", (firmware) => {
   let updates: UpdateCluster | undefined;
@@ -53,7 +47,7 @@ describe.skipIf(reason !== undefined).each(firmwares)("a bad release (%s)", (fir
     updates = undefined;
   });
 
-  it.each(wanted)(
+  it.each(BAD_RELEASES)(
     "$name: the machine is back by itself and says why, no other is touched, the next release goes through",
     async (bad) => {
       const timeline = new Timeline();
