@@ -27,7 +27,7 @@ const VM_PACKAGES = [
 ];
 const SYSTEMD_PACKAGES = ["systemd", "dbus"];
 // The programs that tests run ours against, and the boot loaders that an image is made with.
-const LOADER_PACKAGES = ["dosfstools", "mtools", "grub-pc-bin", "systemd-boot-efi", "ovmf"];
+const LOADER_PACKAGES = ["dosfstools", "mtools", "fdisk", "grub-common", "grub-pc-bin", "ovmf"];
 const JUDGE_PACKAGES = [
   "ostree",
   "docker-registry",
@@ -38,6 +38,8 @@ const JUDGE_PACKAGES = [
   "erofs-utils",
   "containernetworking-plugins",
   "iptables",
+  "busybox-static",
+  "qemu-utils",
 ];
 const PACKAGES = {
   test: [...VM_PACKAGES, ...SYSTEMD_PACKAGES, ...LOADER_PACKAGES, ...JUDGE_PACKAGES],
