@@ -76,7 +76,8 @@ export class WebProber implements AsyncDisposable {
 
   #noteUp(now: number): void {
     const lengthMs = now - this.#lastUpMs;
-    if (lengthMs > this.#options.gapMs) {
+    // Before its first answer a service is not away but not there yet.
+    if (lengthMs > this.#options.gapMs && this.#answered > 1) {
       this.#gaps.push({ fromS: (this.#lastUpMs - this.#startMs) / 1000, lengthS: lengthMs / 1000 });
     }
     if (!this.#isUp && !this.#stop.signal.aborted) {

@@ -1,7 +1,9 @@
+import { readFileSync } from "node:fs";
 import { afterEach, describe, expect, it } from "vitest";
 import { whyNot, whyNotFull } from "../harness/kinds.ts";
 import type { Variant } from "../harness/releases.ts";
 import { Timeline } from "../harness/timeline.ts";
+import { ROOT } from "../harness/tools.ts";
 import { UpdateCluster } from "../harness/update-cluster.ts";
 
 /** Three tries of a system that hangs, and a boot of the old one. */
@@ -23,7 +25,13 @@ const BAD_RELEASES: readonly BadRelease[] = [
   },
   {
     name: "the initramfs hangs",
-    variant: { kernelArguments: "root=PARTLABEL=nowhere keelson.rootwait=3600 keelson.deadman=15" },
+    variant: {
+      initramfsInit: readFileSync(`${ROOT}image/initramfs/init`, "utf8").replace(
+        /^mount -t ext4 .*"\$rootdev"/m,
+        (mount) => `busybox sleep 100000\n${mount}`,
+      ),
+      kernelArguments: "keelson.deadman=10",
+    },
     reason: /stuck in the initramfs before the root was mounted/,
   },
   {
