@@ -16,6 +16,8 @@ function normalise(text: string): string {
     .replace(/ETCD_INITIAL_CLUSTER="(.*)"/, (_all, list: string) => list.split(",").toSorted().join(","))
     .replace(/In etcd v3\.6, the operation will be suspended.*\n/, "")
     .replace(/^.*TOOK.*$|(?<=\n).*(?=\n\+-.*\n.*TOOK)/gm, (line) => line.replace(/ +/g, " "))
+    // A member's id may begin with a zero, which makes its column narrower.
+    .replace(/\|\s+ID\s+\|/g, "| ID |")
     .replace(/-{4,}/g, "----")
     .replace(/^.*"level":"(warn|info)".*\n/gm, "");
 }

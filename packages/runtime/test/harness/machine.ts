@@ -75,7 +75,8 @@ export class PodMachine implements AsyncDisposable {
         { source: rkt, target: "/var/lib/rkt" },
         { source: SCRIPTS, target: "/usr/lib/rkt", readOnly: true },
         ...(isHost ? [{ source: join(directory, "mount"), target: "/usr/local/bin/mount", readOnly: true }] : []),
-        ...(isHost ? [] : [{ source: ROOT, target: ROOT, readOnly: true }]),
+        // Also on the host's own root: the machine's /tmp is another, and a clone may be there.
+        { source: ROOT, target: ROOT, readOnly: true },
       ],
     });
     await box.waitBoot();
