@@ -7,19 +7,21 @@ const available = await upstreamEtcdServer("3.5");
 
 /** What differs between two clusters and two moments: ids, addresses, durations. */
 function normalise(text: string): string {
-  return text
-    .replace(/127\.0\.0\.1:\d+/g, "ADDR")
-    .replace(/\b\d{17,20}\b/g, "ID")
-    .replace(/\b[0-9a-f]{15,16}\b/g, "HEX")
-    .replace(/\b[0-9.]+(ns|µs|ms|s)\b(?=[ "\n|]|$)/g, "TOOK")
-    .replace(/remaining\(\d+s\)|(?<=TTL"? ?: ?)\d+$|(?<="ttl":)\d+/gm, "TTL")
-    .replace(/ETCD_INITIAL_CLUSTER="(.*)"/, (_all, list: string) => list.split(",").toSorted().join(","))
-    .replace(/In etcd v3\.6, the operation will be suspended.*\n/, "")
-    .replace(/^.*TOOK.*$|(?<=\n).*(?=\n\+-.*\n.*TOOK)/gm, (line) => line.replace(/ +/g, " "))
-    // A member's id may begin with a zero, which makes its column narrower.
-    .replace(/\|\s+ID\s+\|/g, "| ID |")
-    .replace(/-{4,}/g, "----")
-    .replace(/^.*"level":"(warn|info)".*\n/gm, "");
+  return (
+    text
+      .replace(/127\.0\.0\.1:\d+/g, "ADDR")
+      .replace(/\b\d{17,20}\b/g, "ID")
+      .replace(/\b[0-9a-f]{15,16}\b/g, "HEX")
+      .replace(/\b[0-9.]+(ns|µs|ms|s)\b(?=[ "\n|]|$)/g, "TOOK")
+      .replace(/remaining\(\d+s\)|(?<=TTL"? ?: ?)\d+$|(?<="ttl":)\d+/gm, "TTL")
+      .replace(/ETCD_INITIAL_CLUSTER="(.*)"/, (_all, list: string) => list.split(",").toSorted().join(","))
+      .replace(/In etcd v3\.6, the operation will be suspended.*\n/, "")
+      .replace(/^.*TOOK.*$|(?<=\n).*(?=\n\+-.*\n.*TOOK)/gm, (line) => line.replace(/ +/g, " "))
+      // A member's id may begin with a zero, which makes its column narrower.
+      .replace(/\|\s+ID\s+\|/g, "| ID |")
+      .replace(/-{4,}/g, "----")
+      .replace(/^.*"level":"(warn|info)".*\n/gm, "")
+  );
 }
 
 /** One line of the script: arguments, and standard input. `LEASE` stands for the lease granted before. */
