@@ -102,7 +102,8 @@ describe.skipIf(problem !== undefined)("rkt", () => {
       `run ${IMAGE} --name=a -- sh -c 'echo from a' --- ${IMAGE} --name=b -- sh -c 'sleep 0.5; echo from b; exit 6'`,
       6,
     );
-    expect(said).toBe("from a\nfrom b\n");
+    // journalctl 252 has been seen to follow a line twice, even one service's: a known defect of `rkt run` with several apps.
+    expect([...new Set(said.trimEnd().split("\n"))]).toEqual(["from a", "from b"]);
     await eventually(
       async () =>
         (await machine.sh(
